@@ -1,0 +1,1 @@
+"""Xingchen, Beebot and Bailian for LangChain."""
