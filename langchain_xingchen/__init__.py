@@ -1,1 +1,58 @@
-"""Xingchen, Beebot and Bailian for LangChain."""
+"""Alibaba's conversational services in LangChain.
+
+```python
+from langchain_xingchen import ChatXingchen
+
+ChatXingchen(character_id="...").invoke("你好")
+```
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from xingchen_core.characters import (
+        Character,
+        GroupChat,
+        GroupMember,
+        Memory,
+        MemoryTag,
+        Scenario,
+    )
+
+    from langchain_xingchen._load import loads
+    from langchain_xingchen.chat_models import ChatXingchen
+
+_LAZY = {
+    "ChatXingchen": "langchain_xingchen.chat_models",
+    "loads": "langchain_xingchen._load",
+    **dict.fromkeys(
+        ("Character", "GroupChat", "GroupMember", "Memory", "MemoryTag", "Scenario"), "xingchen_core.characters"
+    ),
+}
+"""Loaded when first named, so that importing the package costs nothing that is not used."""
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    try:
+        return getattr(import_module(_LAZY[name]), name)
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] != "langchain_core":
+            raise
+        raise ImportError(
+            "langchain_xingchen needs LangChain: pip install 'xingchen-integrations[langchain]'", name=error.name
+        ) from error
+
+
+__all__ = [
+    "Character",
+    "ChatXingchen",
+    "GroupChat",
+    "GroupMember",
+    "Memory",
+    "MemoryTag",
+    "Scenario",
+    "loads",
+]

@@ -1,0 +1,178 @@
+"""What every chat model of this package does the same way: LangChain's entry points, once."""
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import aclosing, closing
+from typing import Any, ClassVar, Self
+
+from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
+from langchain_core.language_models import BaseChatModel
+from langchain_core.language_models.base import LangSmithParams
+from langchain_core.messages import BaseMessage
+from langchain_core.outputs import ChatGenerationChunk, ChatResult
+from pydantic import BaseModel, model_validator
+from xingchen_core import Call, ChatDelta, ChatReply, Flow, StreamCall, __version__
+from xingchen_core._config import ConnectionSettings, plain_timeout
+from xingchen_core.chat import estimate_tokens
+
+from langchain_xingchen._errors import model_errors
+from langchain_xingchen._messages import to_chunk, to_result
+
+
+class XingchenChatModel(BaseChatModel, ConnectionSettings):
+    """A chat model that turns messages into a call and leaves the rest to the client."""
+
+    provider: ClassVar[str]
+    """What traces and messages call the service."""
+
+    streaming: bool | None = None
+    """True streams under `invoke` too; `None` leaves it to the method that is called."""
+
+    @model_validator(mode="after")
+    def _stamp_version_xingchen(self) -> Self:
+        self._add_version("xingchen-integrations", __version__)
+        return self
+
+    @model_validator(mode="after")
+    def _keep_stateful_answers_out_of_the_cache(self) -> Self:
+        if self._is_stateful({}) and "cache" not in self.model_fields_set:
+            self.__dict__["cache"] = False
+        return self
+
+    def _chat(self, messages: list[BaseMessage], stop: list[str] | None, **kwargs: Any) -> Flow[Call[ChatReply]]:
+        """Find the call that answers `messages`, with whatever has to be asked first."""
+        raise NotImplementedError
+
+    def _stream_chat(
+        self, messages: list[BaseMessage], stop: list[str] | None, **kwargs: Any
+    ) -> Flow[StreamCall[ChatDelta]]:
+        """As `_chat`, for an answer as it is made."""
+        raise NotImplementedError
+
+    def _is_stateful(self, kwargs: dict[str, Any]) -> bool:
+        """Whether the answer depends on what the service remembers; no cache may then answer in its place."""
+        return False
+
+    def _model_of(self, kwargs: dict[str, Any]) -> str:
+        """Return the model a call uses, for traces."""
+        raise NotImplementedError
+
+    def _generate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> ChatResult:
+        client = self.client()
+        with model_errors():
+            return to_result(client.send(client.run(self._chat(messages, stop, **kwargs))), self.provider)
+
+    async def _agenerate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> ChatResult:
+        client = self.async_client()
+        with model_errors():
+            return to_result(await client.send(await client.run(self._chat(messages, stop, **kwargs))), self.provider)
+
+    def _stream(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> Iterator[ChatGenerationChunk]:
+        client, provider = self.client(), self.provider
+        with model_errors():
+            call = client.run(self._stream_chat(messages, stop, **kwargs))
+            with closing(client.stream(call)) as deltas:
+                for delta in deltas:
+                    chunk = to_chunk(delta, provider)
+                    if run_manager:
+                        run_manager.on_llm_new_token(delta.text, chunk=chunk)
+                    yield chunk
+
+    async def _astream(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> AsyncIterator[ChatGenerationChunk]:
+        client, provider = self.async_client(), self.provider
+        with model_errors():
+            call = await client.run(self._stream_chat(messages, stop, **kwargs))
+            async with aclosing(await client.stream(call)) as deltas:
+                async for delta in deltas:
+                    chunk = to_chunk(delta, provider)
+                    if run_manager:
+                        await run_manager.on_llm_new_token(delta.text, chunk=chunk)
+                    yield chunk
+
+    # LangChain decides about caching and streaming in these two, from the instance alone. What a call adds
+    # (a session, several answers) can change both.
+
+    def _generate_with_cache(self, *args: Any, **kwargs: Any) -> ChatResult:
+        model, kwargs = self._as_called(kwargs)
+        return super(XingchenChatModel, model)._generate_with_cache(*args, **kwargs)
+
+    async def _agenerate_with_cache(self, *args: Any, **kwargs: Any) -> ChatResult:
+        model, kwargs = self._as_called(kwargs)
+        return await super(XingchenChatModel, model)._agenerate_with_cache(*args, **kwargs)
+
+    def _as_called(self, kwargs: dict[str, Any]) -> tuple[Self, dict[str, Any]]:
+        if kwargs.get("n", getattr(self, "n", 1)) > 1:
+            kwargs = {**kwargs, "stream": False}  # several answers come from the plain call only
+        if self.cache is None and "cache" not in self.model_fields_set and self._is_stateful(kwargs):
+            return self.model_copy(update={"cache": False}), kwargs
+        return self, kwargs
+
+    def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
+        params = super()._get_ls_params(stop=stop, **kwargs)
+        params["ls_provider"] = self.provider
+        params["ls_model_name"] = self._model_of(kwargs)
+        return params
+
+    def get_token_ids(self, text: str) -> list[int]:
+        """Return as many ids as `text` has tokens by estimate: the services publish no tokenizer.
+
+        A Chinese character counts as one token, four other characters as one.
+        """
+        if self.custom_get_token_ids is not None:
+            return self.custom_get_token_ids(text)
+        return list(range(estimate_tokens(text)))
+
+    @classmethod
+    def is_lc_serializable(cls) -> bool:
+        """Return True: `dumps` writes the settings, `langchain_xingchen.loads` reads them."""
+        return True
+
+    @property
+    def lc_secrets(self) -> dict[str, str]:
+        """Which arguments are secrets, and the variable that holds each when the object is revived."""
+        return {"api_key": self.service.key_variable}
+
+    @property
+    def lc_attributes(self) -> dict[str, Any]:
+        """Nested settings as plain dicts, since `dumps` writes only what it knows."""
+        plain = {
+            name: _plain(value) for name, value in self if name in type(self).model_fields and _has_models(value)
+        }
+        if self.timeout is not None:
+            plain["timeout"] = plain_timeout(self.timeout)
+        return plain
+
+
+def _has_models(value: Any) -> bool:
+    return isinstance(value, BaseModel) or (
+        isinstance(value, (list, tuple)) and any(isinstance(item, BaseModel) for item in value)
+    )
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json", exclude_none=True)
+    return [_plain(item) for item in value] if isinstance(value, (list, tuple)) else value

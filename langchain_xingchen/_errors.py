@@ -1,0 +1,62 @@
+"""The package's errors as LangChain knows them: each is an instance of both trees."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import langchain_core.exceptions as langchain
+import xingchen_core as core
+
+_REFUSAL: type[Exception] = getattr(langchain, "ModelRefusalError", langchain.ModelInvalidRequestError)
+"""A refusal of its own since langchain-core 1.7.5."""
+
+_COUNTERPARTS: dict[type[core.XingchenError], type[Exception]] = {
+    core.APITimeoutError: langchain.ModelTimeoutError,
+    core.APIConnectionError: langchain.ModelConnectionError,
+    core.APIResponseError: langchain.ModelAPIError,
+    core.ContextOverflowError: langchain.ContextOverflowError,
+    core.ContentFilterError: _REFUSAL,
+    core.BadRequestError: langchain.ModelInvalidRequestError,
+    core.AuthenticationError: langchain.ModelAuthenticationError,
+    core.PermissionDeniedError: langchain.ModelPermissionDeniedError,
+    core.BillingError: langchain.ModelPermissionDeniedError,
+    core.NotFoundError: langchain.ModelNotFoundError,
+    core.RateLimitError: langchain.ModelRateLimitError,
+    core.InternalServerError: langchain.ModelAPIError,
+}
+
+
+_made: dict[type[core.XingchenError], type[core.XingchenError]] = {}
+
+
+def model_error_class(kind: type[core.XingchenError]) -> type[core.XingchenError]:
+    """Return the class that is both `kind` and LangChain's counterpart; `kind` itself if there is none."""
+    if kind not in _made:
+        _made[kind] = _joined(kind)
+    return _made[kind]
+
+
+def _joined(kind: type[core.XingchenError]) -> type[core.XingchenError]:
+    counterpart = next((_COUNTERPARTS[base] for base in kind.__mro__ if base in _COUNTERPARTS), None)
+    if counterpart is None or issubclass(kind, counterpart):
+        return kind
+    return type(kind.__name__, (kind, counterpart), {"__doc__": kind.__doc__, "__module__": __name__})
+
+
+def __getattr__(name: str) -> type[core.XingchenError]:
+    """Give pickle the made classes by name, in a process that has not met such an error yet."""
+    kind = getattr(core, name, None)
+    if isinstance(kind, type) and issubclass(kind, core.XingchenError):
+        return model_error_class(kind)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+@contextmanager
+def model_errors() -> Iterator[None]:
+    """Raise the package's errors as LangChain's too, with everything they carry."""
+    try:
+        yield
+    except core.XingchenError as error:
+        kind = model_error_class(type(error))
+        if kind is type(error):
+            raise
+        raise error.as_type(kind) from error.__cause__

@@ -1,0 +1,76 @@
+"""One API operation as data: what to send, and how to read what comes back. Nothing here sends anything."""
+
+from collections.abc import Callable, Generator, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Generic, Protocol, TypeVar
+
+from xingchen_core._service import Service
+from xingchen_core._sse import ServerSentEvent
+
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
+
+
+class StreamReader(Protocol[T_co]):
+    """Turns the events of one stream into results. A new one is made for every attempt."""
+
+    @property
+    def text(self) -> str:
+        """Everything said so far: it survives on the exception when the stream breaks."""
+
+    @property
+    def finished(self) -> bool:
+        """True once the service has said that the answer is complete."""
+
+    def read(self, event: ServerSentEvent) -> T_co | None:
+        """Return the result of one event, `None` if it carries none; raise what the service reports in it."""
+
+    def end(self) -> Iterable[T_co]:
+        """Return what is left after the last byte; raise `APIResponseError` if the answer is not complete."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """The part of an operation that goes to the service."""
+
+    service: Service
+    path: str
+    """Percent-encoded, from the root of the service's origin."""
+    method: str = "POST"
+    query: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
+    json: Any = None
+    """The body before encoding; `None` for no body."""
+    remembered: bool = False
+    """True if the service keeps what it hears: then it is resent only when it was never received or was throttled."""
+    lock: str | None = None
+    """Calls with the same key wait for each other in this process: the service takes one at a time."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call(Request, Generic[T]):
+    """An operation answered by one JSON body, which `parse` reads once it is known to be no failure."""
+
+    parse: Callable[[Any], T]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamCall(Request, Generic[T]):
+    """An operation answered by server-sent events."""
+
+    reader: Callable[[], StreamReader[T]]
+    dispatch_on_data: bool = False
+    """True for a service that leaves out the blank line between events."""
+    on_abandon: Callable[[Any], Call[Any] | None] | None = None
+    """Given the reader of a stream that its consumer left early: the call that tells the service so."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """A step of a `Flow` that waits."""
+
+    seconds: float
+
+
+Flow = Generator[Call[Any] | Pause, Any, T]
+"""Several calls in a row, written once: it yields each call and is sent its result; a client `run`s it."""

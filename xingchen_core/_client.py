@@ -1,0 +1,501 @@
+"""`Client` and `AsyncClient`: the only code of the package that sends, waits or awaits."""
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator
+from contextlib import contextmanager, suppress
+from functools import lru_cache
+from typing import Any, Generic, Self, TypeVar
+
+import httpx
+from pydantic_core import from_json, to_json
+from tenacity import AsyncRetrying, Retrying
+
+from xingchen_core import _http
+from xingchen_core._call import Call, Flow, Pause, Request, StreamCall
+from xingchen_core._config import ConnectionSettings
+from xingchen_core._errors import (
+    APIConnectionError,
+    APIResponseError,
+    APITimeoutError,
+    XingchenError,
+    excerpt,
+    retry_after,
+    status_error,
+)
+from xingchen_core._retry import policy
+from xingchen_core._sse import SSEDecoder
+
+T = TypeVar("T")
+
+logger = logging.getLogger("xingchen_core")
+
+_SECRET_HEADERS = ("authorization", "x-acs-security-token", "x-acs-bearer-token", "cookie")
+_NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol, httpx.ProxyError)
+
+
+class _Base:
+    """What both clients know: the settings, and everything about a call that needs no waiting."""
+
+    def __init__(self, settings: ConnectionSettings) -> None:
+        timeout = settings.call_timeout()
+        silence = settings.silence_limit()
+        self._service = settings.service
+        self._origin = settings.origin()
+        self._auth = settings.auth()
+        self._max_retries = settings.max_retries
+        self._headers = {**settings.service.headers, **(settings.default_headers or {})}
+        self._timeout = timeout
+        self._stream_timeout = httpx.Timeout(
+            connect=timeout.connect, read=silence, write=timeout.write, pool=timeout.pool
+        )
+        self._silence = silence
+        self._key = _http.HttpKey(self._origin, settings.proxy, tuple(timeout.as_dict().values()))
+        self._injected = settings.http_client
+        self._injected_async = settings.http_async_client
+
+    def _request(self, call: Request, client: httpx.Client | httpx.AsyncClient, *, stream: bool) -> httpx.Request:
+        headers = {**self._headers, **call.headers}
+        content = None
+        if call.json is not None:
+            content = to_json(call.json)
+            headers["Content-Type"] = "application/json"
+        headers["Accept"] = "text/event-stream" if stream else "application/json"
+        if stream:
+            headers["Accept-Encoding"] = "identity"  # a compressor between us would hold events back
+        return client.build_request(
+            call.method,
+            _url(self._origin, call.path),
+            params=call.query or None,
+            headers=headers,
+            content=content,
+            timeout=self._stream_timeout if stream else self._timeout,
+        )
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        """Turn httpx's exceptions into ours. No URL goes into a message: it can carry a token."""
+        try:
+            yield
+        except httpx.TimeoutException as error:
+            phase = type(error).__name__.removesuffix("Timeout").lower() or "request"
+            raise self._connection_error(APITimeoutError, error, f"timed out ({phase})") from error
+        except httpx.TransportError as error:
+            raise self._connection_error(APIConnectionError, error, "connection failed") from error
+        except httpx.DecodingError as error:
+            raise APIResponseError("The answer's compression is damaged.", service=self._service.name) from error
+
+    def _connection_error(
+        self, kind: type[APIConnectionError], error: httpx.TransportError, what: str
+    ) -> APIConnectionError:
+        text = excerpt(str(error))
+        made = kind(
+            f"{what} at {httpx.URL(self._origin).host}" + (f": {text}" if text else ""), service=self._service.name
+        )
+        made.was_sent = not isinstance(error, _NEVER_SENT)
+        return made
+
+    def _read(self, call: Call[T], response: httpx.Response) -> T:
+        """Return what a complete answer says, or raise what it reports."""
+        try:
+            body = from_json(response.content)
+        except ValueError:
+            raise self._no_json(response) from None
+        self._raise_failure(response, body)
+        try:
+            return call.parse(body)
+        except (KeyError, TypeError, IndexError, AttributeError, ValueError) as error:
+            raise APIResponseError(
+                f"{call.path} answered in an unexpected shape ({type(error).__name__}: {error}).",
+                service=self._service.name,
+                request_id=response.headers.get("x-request-id"),
+            ) from error
+
+    def _raise_failure(self, response: httpx.Response, body: Any) -> None:
+        error = self._service.read_failure(response.status_code, body)
+        if error is None:
+            return
+        error.service = self._service.name
+        error.request_id = error.request_id or response.headers.get("x-request-id")
+        error.retry_after = retry_after(response.headers)
+        error.response = _without_secrets(response)
+        raise error
+
+    def _no_json(self, response: httpx.Response) -> XingchenError:
+        start = excerpt(response.text)
+        request_id = response.headers.get("x-request-id")
+        if response.is_success:
+            return APIResponseError(
+                f"The answer is no JSON ({response.headers.get('content-type', 'no content type')}): {start!r}. "
+                "Is base_url right?",
+                service=self._service.name,
+                request_id=request_id,
+            )
+        error = status_error(
+            None,
+            f"HTTP {response.status_code}" + (f": {start!r}" if start else ""),
+            status_code=response.status_code,
+            service=self._service.name,
+            request_id=request_id,
+            retry_after=retry_after(response.headers),
+        )
+        error.response = _without_secrets(response)
+        return error
+
+    def _check_stream(self, call: StreamCall[T], reading: "_Reading[T]", response: httpx.Response) -> None:
+        """Raise what a refused stream says. Its body has been read: it is not the answer."""
+        if _is_event_stream(response):
+            reading.feed(response.content)  # an error event under a refusing status
+            raise self._no_json(response)
+        try:
+            body = from_json(response.content)
+        except ValueError:
+            raise self._no_json(response) from None
+        self._raise_failure(response, body)
+        raise APIResponseError(
+            f"{call.path} answered with JSON where a stream was asked for.",
+            service=self._service.name,
+            request_id=response.headers.get("x-request-id"),
+        )
+
+    @contextmanager
+    def _logged(self, call: Request) -> Iterator[None]:
+        """Write one debug line per attempt. Neither bodies nor query: they hold what people said."""
+        outcome: object = "ok"
+        try:
+            yield
+        except BaseException as error:
+            outcome = type(error).__name__
+            raise
+        finally:
+            logger.debug("%s %s %s: %s", self._service.name, call.method, call.path, outcome)
+
+    @contextmanager
+    def _breaking(self, reading: "_Reading[Any]") -> Iterator[None]:
+        """Keep what was said on the error that ended the stream; ignore trouble after the end of the answer."""
+        try:
+            with self._translated():
+                yield
+        except XingchenError as error:
+            if reading.reader.finished and isinstance(error, APIConnectionError):
+                return
+            error.service = error.service or self._service.name
+            error.partial_text = error.partial_text or reading.reader.text
+            raise
+
+    def _policy(self, call: Request) -> dict[str, Any]:
+        return policy(call, self._max_retries)
+
+
+def _is_event_stream(response: httpx.Response) -> bool:
+    content_type: str = response.headers.get("content-type", "")
+    return content_type.lower().startswith("text/event-stream")
+
+
+def _without_secrets(response: httpx.Response) -> httpx.Response:
+    headers = [(k, v) for k, v in response.request.headers.multi_items() if k.lower() not in _SECRET_HEADERS]
+    url = response.request.url
+    copy = httpx.Response(
+        response.status_code,
+        headers=[(k, v) for k, v in response.headers.multi_items() if k.lower() not in ("content-encoding", "set-cookie")],
+        content=response.content,
+        request=httpx.Request(response.request.method, f"{url.scheme}://{url.netloc.decode()}{url.path}", headers=headers),
+    )
+    return copy
+
+
+@lru_cache(maxsize=256)
+def _url(origin: str, path: str) -> httpx.URL:
+    return httpx.URL(origin + path)
+
+
+class _Reading(Generic[T]):
+    """What both clients do with the bytes of one stream."""
+
+    def __init__(self, client: _Base, call: StreamCall[T]) -> None:
+        self.reader = call.reader()
+        self._feed = SSEDecoder(dispatch_on_data=call.dispatch_on_data)
+        self._client = client
+        self._limit = client._silence
+        self._since = time.monotonic()
+
+    def feed(self, chunk: bytes) -> list[T]:
+        """Return the results of the events that `chunk` completes."""
+        read = self.reader.read
+        events = self._feed.feed(chunk)
+        if not events:
+            self._check_silence()
+            return []
+        results = []
+        for event in events:
+            result = read(event)
+            if result is not None:
+                results.append(result)
+        return results
+
+    def wait(self) -> None:
+        """Note that waiting for the next event begins: the time a consumer takes is not the service's silence."""
+        self._since = time.monotonic()
+
+    def end(self) -> list[T]:
+        """Return what is left after the last byte."""
+        try:
+            results = [self.reader.read(event) for event in self._feed.flush()]
+        except APIResponseError:
+            results = []  # the last event was cut in the middle: what matters is that the answer is not complete
+        return [*(r for r in results if r is not None), *self.reader.end()]
+
+    def abandoned(self, call: StreamCall[T]) -> Call[Any] | None:
+        """Return the call that tells the service that nobody listens any more, if there is one."""
+        if self.reader.finished or call.on_abandon is None:
+            return None
+        return call.on_abandon(self.reader)
+
+    def _check_silence(self) -> None:
+        if self._limit is not None and time.monotonic() - self._since > self._limit:
+            raise APITimeoutError(
+                f"no event for {self._limit:g} s, only keep-alives (stream_chunk_timeout)",
+                service=self._client._service.name,
+            )
+
+
+class Client(_Base):
+    """Sends calls. Safe to share between threads.
+
+    ```python
+    with Client(XingchenSettings()) as client:
+        reply = client.send(characters.chat(ChatRequest(...)))
+        for delta in client.stream(characters.stream_chat(ChatRequest(...))):
+            print(delta.text, end="")
+    ```
+    """
+
+    def __init__(self, settings: ConnectionSettings) -> None:
+        super().__init__(settings)
+        self._shared: httpx.Client | None = None
+
+    def send(self, call: Call[T]) -> T:
+        """Send a call and return its parsed answer.
+
+        Raises:
+            APIStatusError: The service refused; the subclass says why.
+            APIConnectionError, APITimeoutError: There was no answer.
+            APIResponseError: The answer is not what the API promises.
+        """
+        result: T = Retrying(sleep=_sleep, **self._policy(call))(self._attempt, call)
+        return result
+
+    def stream(self, call: StreamCall[T]) -> Generator[T]:
+        """Open a stream, wait for its first result, and return the results as they come.
+
+        Closing the generator closes the connection at once.
+
+        Raises:
+            XingchenError: As `send`; an error inside the stream carries `partial_text`.
+        """
+        opened = Retrying(sleep=_sleep, **self._policy(call))(self._open, call)
+        results = self._results(call, *opened)
+        next(results)  # started, so that closing it unread closes the connection too
+        return results
+
+    def run(self, flow: Flow[T]) -> T:
+        """Carry out the calls and pauses of a flow and return its result."""
+        try:
+            step = next(flow)
+            while True:
+                try:
+                    result = _sleep(step.seconds) if isinstance(step, Pause) else self.send(step)
+                except XingchenError as error:
+                    step = flow.throw(error)
+                else:
+                    step = flow.send(result)
+        except StopIteration as done:
+            value: T = done.value
+            return value
+
+    def _attempt(self, call: Call[T]) -> T:
+        client = self._http_client()
+        with self._logged(call), self._translated():
+            response = client.send(self._request(call, client, stream=False), auth=self._auth)
+            return self._read(call, response)
+
+    def _open(self, call: StreamCall[T]) -> "tuple[httpx.Response, Iterator[bytes], _Reading[T], list[T]]":
+        client = self._http_client()
+        reading = _Reading(self, call)
+        with self._logged(call), self._breaking(reading):
+            response = client.send(self._request(call, client, stream=True), auth=self._auth, stream=True)
+            try:
+                if not response.is_success or not _is_event_stream(response):
+                    response.read()
+                    self._check_stream(call, reading, response)
+                chunks = response.iter_bytes()
+                for chunk in chunks:
+                    if first := reading.feed(chunk):
+                        return response, chunks, reading, first
+                return response, iter(()), reading, []
+            except BaseException:
+                response.close()
+                raise
+
+    def _results(
+        self,
+        call: StreamCall[T],
+        response: httpx.Response,
+        chunks: Iterator[bytes],
+        reading: "_Reading[T]",
+        first: list[T],
+    ) -> Generator[T]:
+        try:
+            yield None  # type: ignore[misc]  # consumed by stream()
+            yield from first
+            with self._breaking(reading):
+                reading.wait()
+                for chunk in chunks:
+                    if results := reading.feed(chunk):
+                        yield from results
+                        reading.wait()
+            with self._breaking(reading):
+                yield from reading.end()
+        except GeneratorExit:
+            response.close()
+            if follow := reading.abandoned(call):
+                with suppress(XingchenError):
+                    self.send(follow)
+            raise
+        finally:
+            response.close()
+
+    def _http_client(self) -> httpx.Client:
+        if self._injected is not None:
+            return self._injected
+        if self._shared is None or self._shared.is_closed:
+            self._shared = _http.sync_clients.take(self._key, self)
+        return self._shared
+
+    def close(self) -> None:
+        """Give back the HTTP client. The next call takes one again."""
+        if self._shared is not None:
+            self._shared = None
+            if unused := _http.sync_clients.give_back(self._key, self):
+                unused.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class AsyncClient(_Base):
+    """`Client` with await. Works in any number of event loops, one after another or side by side."""
+
+    async def send(self, call: Call[T]) -> T:
+        """As `Client.send`."""
+        return await AsyncRetrying(sleep=_async_sleep, **self._policy(call))(self._attempt, call)
+
+    async def stream(self, call: StreamCall[T]) -> AsyncGenerator[T]:
+        """As `Client.stream`: `async for delta in await client.stream(call)`."""
+        opened: tuple[httpx.Response, AsyncIterator[bytes], _Reading[T], list[T]] = await AsyncRetrying(sleep=_async_sleep, **self._policy(call))(self._open, call)
+        results = self._results(call, *opened)
+        await anext(results)
+        return results
+
+    async def run(self, flow: Flow[T]) -> T:
+        """As `Client.run`."""
+        try:
+            step = next(flow)
+            while True:
+                try:
+                    result = await (_async_sleep(step.seconds) if isinstance(step, Pause) else self.send(step))
+                except XingchenError as error:
+                    step = flow.throw(error)
+                else:
+                    step = flow.send(result)
+        except StopIteration as done:
+            value: T = done.value
+            return value
+
+    async def _attempt(self, call: Call[T]) -> T:
+        client = await self._http_client()
+        with self._logged(call), self._translated():
+            response = await client.send(self._request(call, client, stream=False), auth=self._auth)
+            return self._read(call, response)
+
+    async def _open(self, call: StreamCall[T]) -> "tuple[httpx.Response, AsyncIterator[bytes], _Reading[T], list[T]]":
+        client = await self._http_client()
+        reading = _Reading(self, call)
+        with self._logged(call), self._breaking(reading):
+            response = await client.send(self._request(call, client, stream=True), auth=self._auth, stream=True)
+            try:
+                if not response.is_success or not _is_event_stream(response):
+                    await response.aread()
+                    self._check_stream(call, reading, response)
+                chunks = response.aiter_bytes()
+                async for chunk in chunks:
+                    if first := reading.feed(chunk):
+                        return response, chunks, reading, first
+                return response, _nothing(), reading, []
+            except BaseException:
+                await response.aclose()
+                raise
+
+    async def _results(
+        self,
+        call: StreamCall[T],
+        response: httpx.Response,
+        chunks: AsyncIterator[bytes],
+        reading: "_Reading[T]",
+        first: list[T],
+    ) -> AsyncGenerator[T]:
+        try:
+            yield None  # type: ignore[misc]  # consumed by stream()
+            for result in first:
+                yield result
+            with self._breaking(reading):
+                reading.wait()
+                async for chunk in chunks:
+                    if results := reading.feed(chunk):
+                        for result in results:
+                            yield result
+                        reading.wait()
+            with self._breaking(reading):
+                for result in reading.end():
+                    yield result
+        except (GeneratorExit, asyncio.CancelledError):
+            await response.aclose()
+            if follow := reading.abandoned(call):
+                with suppress(XingchenError):
+                    await self.send(follow)
+            raise
+        finally:
+            await response.aclose()
+
+    async def _http_client(self) -> httpx.AsyncClient:
+        if self._injected_async is not None:
+            return self._injected_async
+        return (await _http.async_clients()).take(self._key, self)
+
+    async def aclose(self) -> None:
+        """Give back the HTTP client of the running loop. The next call takes one again."""
+        if unused := (await _http.async_clients()).give_back(self._key, self):
+            await unused.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+
+async def _nothing() -> AsyncIterator[bytes]:
+    return
+    yield b""
+
+
+def _sleep(seconds: float) -> Any:
+    time.sleep(seconds)
+
+
+async def _async_sleep(seconds: float) -> Any:
+    await asyncio.sleep(seconds)

@@ -1,0 +1,226 @@
+"""Settings: argument, then environment, then default. Read when an object is made, never at import."""
+
+import os
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    SecretStr,
+    field_validator,
+    model_validator,
+)
+
+from xingchen_core._errors import ConfigurationError
+from xingchen_core._service import Service
+
+if TYPE_CHECKING:
+    import httpx
+
+    from xingchen_core._client import AsyncClient, Client
+
+    TimeoutTypes = float | httpx.Timeout | None
+    HttpClient = httpx.Client | None
+    HttpAsyncClient = httpx.AsyncClient | None
+else:  # naming httpx's classes here would import httpx, the slowest part of a start, before anything is sent
+    TimeoutTypes = HttpClient = HttpAsyncClient = Any
+
+_API_PATHS = ("/api/v1", "/compatible-mode/v1")
+
+
+def origin(url: str) -> str:
+    """Return `url` as an origin: no trailing slash and none of the API paths people copy with it.
+
+    Raises:
+        ConfigurationError: The URL has no `http://` or `https://`.
+    """
+    if not url.startswith(("http://", "https://")):
+        raise ConfigurationError(f"base_url must start with https:// (or http:// for a local server), got {url!r}.")
+    url = url.rstrip("/")
+    for path in _API_PATHS:
+        url = url.removesuffix(path)
+    return url.rstrip("/")
+
+
+def _given_origin(url: str | None) -> str | None:
+    return None if url is None else origin(url)
+
+
+def environment(variable: str) -> str | None:
+    """Return an environment variable; an empty one counts as unset."""
+    return os.environ.get(variable) or None
+
+
+class ConnectionSettings(BaseModel):
+    """Where a service is and how to speak to it. Every public class carries these fields.
+
+    Attributes:
+        api_key: The service's key. From the environment when not given; see the class that uses it.
+        base_url: Origin of the service, in place of the public host of `region`.
+        region: Picks the public host, for this object only.
+        timeout: Seconds for each phase, or an `httpx.Timeout`. Default: connect 10 s, read as the service needs.
+        stream_chunk_timeout: Longest silence in seconds before the first and between two events of a stream;
+            comments and keep-alives do not count as events. `None`: only `timeout` applies.
+        max_retries: How often a failed request may be repeated; 1 + `max_retries` requests at most.
+        proxy: URL of an HTTP or SOCKS proxy. Default: the environment's (`HTTPS_PROXY`), as httpx reads it.
+        default_headers: Sent with every request.
+        http_client: An `httpx.Client` of yours; never closed by us. Default: one shared by all objects.
+        http_async_client: An `httpx.AsyncClient` of yours. Default: one shared per running event loop.
+    """
+
+    model_config = ConfigDict(
+        extra="forbid", hide_input_in_errors=True, arbitrary_types_allowed=True, protected_namespaces=()
+    )
+
+    service: ClassVar[Service]
+
+    api_key: SecretStr | None = Field(default=None, repr=False)
+    base_url: Annotated[str | None, AfterValidator(_given_origin)] = None
+    region: str | None = None
+    timeout: TimeoutTypes = Field(default=None, exclude=True)
+    stream_chunk_timeout: float | None = Field(default=None, gt=0)
+    max_retries: int = Field(default=2, ge=0)
+    proxy: str | None = Field(default=None, repr=False)
+    default_headers: dict[str, str] | None = Field(default=None, repr=False)
+    http_client: HttpClient = Field(default=None, exclude=True, repr=False)
+    http_async_client: HttpAsyncClient = Field(default=None, exclude=True, repr=False)
+
+    _client: "Client | None" = PrivateAttr(default=None)
+    _async_client: "AsyncClient | None" = PrivateAttr(default=None)
+
+    @field_validator("timeout", mode="before")
+    @classmethod
+    def _revive_timeout(cls, value: Any) -> Any:
+        """Accept the plain form that `plain_timeout` makes, so that settings survive a dump."""
+        if isinstance(value, dict):
+            import httpx
+
+            return httpx.Timeout(**value)
+        return float(value) if isinstance(value, int) else value
+
+    @model_validator(mode="after")
+    def _resolve_connection(self) -> Self:
+        service = self.service
+        if self.region is not None and self.region not in service.hosts:
+            raise ConfigurationError(f"region must be one of {', '.join(service.hosts)}, got {self.region!r}.")
+        if self.base_url is None and (url := environment(service.base_url_variable)):
+            self.__dict__["base_url"] = origin(url)
+        if self.api_key is None and (key := environment(service.key_variable)):
+            self.__dict__["api_key"] = SecretStr(key)
+        self._require_credentials()
+        return self
+
+    def _require_credentials(self) -> None:
+        if self.api_key is None or not self.api_key.get_secret_value().strip():
+            variable = self.service.key_variable
+            raise ConfigurationError(
+                f"No API key for {self.service.name}: pass api_key=... or set {variable}. To try without a key, run "
+                f"'python -m xingchen_core.emulator', pass its URL as base_url and any text as api_key.",
+                service=self.service.name,
+            )
+
+    def auth(self) -> "httpx.Auth":
+        """Return what authenticates each request."""
+        from xingchen_core._auth import BearerAuth
+
+        assert self.api_key is not None  # _require_credentials saw it
+        return BearerAuth(self.api_key)
+
+    def origin(self) -> str:
+        """Return the origin all calls go to: `base_url`, else the public host of `region`."""
+        return self.base_url or self.service.hosts[self.region or self.service.region]
+
+    def call_timeout(self) -> "httpx.Timeout":
+        """Return the limits of a plain call, in seconds."""
+        import httpx
+
+        if self.timeout is None:
+            return httpx.Timeout(self.service.read_timeout, connect=10.0)
+        return httpx.Timeout(self.timeout)
+
+    def silence_limit(self) -> float | None:
+        """Return the longest silence of a stream in seconds: the shorter of what was asked for.
+
+        A `timeout` of the caller's holds for streams too; our default of it must not cut short a longer
+        `stream_chunk_timeout`.
+        """
+        given = "stream_chunk_timeout" in self.model_fields_set
+        if self.timeout is None:
+            return self.stream_chunk_timeout if given else self.service.stream_chunk_timeout
+        limits = (self.call_timeout().read, self.stream_chunk_timeout if given else self.service.stream_chunk_timeout)
+        return min((limit for limit in limits if limit is not None), default=None)
+
+    def client(self) -> "Client":
+        """Return the client of this object; it is made on first use and costs no connection of its own."""
+        if self._client is None:
+            from xingchen_core._client import Client
+
+            self._client = Client(self)
+        return self._client
+
+    def async_client(self) -> "AsyncClient":
+        """Return the async client of this object, for any running event loop."""
+        if self._async_client is None:
+            from xingchen_core._client import AsyncClient
+
+            self._async_client = AsyncClient(self)
+        return self._async_client
+
+    def close(self) -> None:
+        """Give back the shared HTTP client; it is closed when nobody else uses it. A client of yours is left alone."""
+        if self._client is not None:
+            self._client.close()
+
+    async def aclose(self) -> None:
+        """Give back both HTTP clients of this object, the async one of the running loop."""
+        self.close()
+        if self._async_client is not None:
+            await self._async_client.aclose()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    # Copies and pickles take the settings and leave the connections: a copy may get another base_url, and sockets
+    # cannot travel. A client of the caller's is shared by copies and absent from a pickle.
+
+    def __copy__(self) -> Self:
+        copied = super().__copy__()
+        copied._client = copied._async_client = None
+        return copied
+
+    def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
+        memo = {} if memo is None else memo
+        for shared in (self.http_client, self.http_async_client, self._client, self._async_client):
+            if shared is not None:
+                memo[id(shared)] = shared
+        copied = super().__deepcopy__(memo)
+        copied._client = copied._async_client = None
+        return copied
+
+    def __getstate__(self) -> dict[Any, Any]:
+        state = super().__getstate__()
+        state["__dict__"] = {**state["__dict__"], "http_client": None, "http_async_client": None}
+        state["__pydantic_private__"] = {
+            **(state.get("__pydantic_private__") or {}),
+            "_client": None,
+            "_async_client": None,
+        }
+        return state
+
+
+def plain_timeout(timeout: Any) -> float | dict[str, float | None] | None:
+    """Return a timeout as plain data."""
+    plain: float | dict[str, float | None] | None = timeout.as_dict() if hasattr(timeout, "as_dict") else timeout
+    return plain

@@ -1,0 +1,134 @@
+"""The HTTP clients all objects share: one per (origin, proxy, timeout), and for asyncio one per running loop.
+
+A new `httpx.Client` costs tens of milliseconds for its TLS context and begins with no open connection, so objects with
+the same settings use the same one. It lives until its last user gives it back.
+"""
+
+import asyncio
+import os
+import threading
+from collections.abc import AsyncGenerator, Callable
+from functools import lru_cache
+from typing import Any, Generic, NamedTuple, TypeVar
+from weakref import WeakKeyDictionary, WeakSet
+
+import httpx
+
+C = TypeVar("C", bound=httpx.Client | httpx.AsyncClient)
+
+LIMITS = httpx.Limits(max_connections=None, max_keepalive_connections=100)
+"""No cap on connections: with one, calls beyond it would silently wait in a queue nobody asked for."""
+
+
+class HttpKey(NamedTuple):
+    """What two objects must have in common to share a client."""
+
+    origin: str
+    proxy: str | None
+    timeout: tuple[float | None, ...]
+
+
+@lru_cache(maxsize=1)
+def _tls_context() -> Any:
+    return httpx.create_ssl_context()
+
+
+def client_options(key: HttpKey) -> dict[str, Any]:
+    """Return the arguments of `httpx.Client` and `httpx.AsyncClient`."""
+    connect, read, write, pool = key.timeout
+    # A plain-http origin (the emulator, a sidecar) never needs the certificates, which take the longest to load.
+    secure = key.origin.startswith("https://") or key.proxy is not None or bool(os.environ.keys() & _PROXY_VARIABLES)
+    return {
+        "verify": _tls_context() if secure else False,
+        "proxy": key.proxy,
+        "timeout": httpx.Timeout(connect=connect, read=read, write=write, pool=pool),
+        "limits": LIMITS,
+        "follow_redirects": False,
+    }
+
+
+_PROXY_VARIABLES = {"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"}
+
+
+class SharedClients(Generic[C]):
+    """Clients by key, each with the objects that use it."""
+
+    def __init__(self, make: Callable[[HttpKey], C]) -> None:
+        self._make = make
+        self._lock = threading.Lock()
+        self._clients: dict[HttpKey, tuple[C, WeakSet[Any]]] = {}
+
+    def take(self, key: HttpKey, user: object) -> C:
+        """Return the client of `key`, made if need be, and note that `user` uses it."""
+        with self._lock:
+            if key not in self._clients or self._clients[key][0].is_closed:
+                self._clients[key] = self._make(key), WeakSet()
+            client, users = self._clients[key]
+            users.add(user)
+            return client
+
+    def give_back(self, key: HttpKey, user: object) -> C | None:
+        """Forget that `user` uses the client; return it for closing if nobody does any more."""
+        with self._lock:
+            if key not in self._clients:
+                return None
+            client, users = self._clients[key]
+            users.discard(user)
+            return None if users else self._clients.pop(key)[0]
+
+    def forget(self) -> None:
+        """Drop everything unclosed: after a fork the sockets belong to the parent."""
+        self._lock = threading.Lock()
+        self._clients = {}
+
+    def clients(self) -> list[C]:
+        """Return every client that is held."""
+        with self._lock:
+            return [client for client, _ in self._clients.values()]
+
+
+def _make_client(key: HttpKey) -> httpx.Client:
+    return httpx.Client(**client_options(key))
+
+
+def _make_async_client(key: HttpKey) -> httpx.AsyncClient:
+    return httpx.AsyncClient(**client_options(key))
+
+
+sync_clients = SharedClients(_make_client)
+_clients_of_loops: "WeakKeyDictionary[asyncio.AbstractEventLoop, SharedClients[httpx.AsyncClient]]" = (
+    WeakKeyDictionary()
+)
+_keepers: "WeakKeyDictionary[asyncio.AbstractEventLoop, AsyncGenerator[None]]" = WeakKeyDictionary()
+
+
+async def async_clients() -> SharedClients[httpx.AsyncClient]:
+    """Return the clients of the running loop; a connection cannot outlive the loop that opened it."""
+    loop = asyncio.get_running_loop()
+    shared = _clients_of_loops.get(loop)
+    if shared is None:
+        shared = _clients_of_loops[loop] = SharedClients(_make_async_client)
+        keeper = _keepers[loop] = _close_with_loop(shared)
+        await anext(keeper)
+    return shared
+
+
+async def _close_with_loop(shared: SharedClients[httpx.AsyncClient]) -> AsyncGenerator[None]:
+    """Close the clients when the loop ends.
+
+    `asyncio.run` closes the running async generators of its loop before it closes the loop: the only moment at which
+    somebody who never calls `aclose()` can still have the connections closed properly.
+    """
+    try:
+        yield
+    finally:
+        for client in shared.clients():
+            await client.aclose()
+
+
+def _after_fork() -> None:
+    sync_clients.forget()
+    _clients_of_loops.clear()
+
+
+os.register_at_fork(after_in_child=_after_fork)

@@ -1,0 +1,57 @@
+"""One retry policy, carried out by tenacity's `Retrying` and `AsyncRetrying`."""
+
+import random
+from typing import TYPE_CHECKING, Any
+
+from xingchen_core._call import Request
+from xingchen_core._errors import APIConnectionError, APIStatusError, RateLimitError, XingchenError
+
+if TYPE_CHECKING:
+    from tenacity import RetryCallState
+
+FIRST_WAIT = 0.5
+"""Seconds before the first repetition; each further one doubles it. Half of a wait is random, to spread callers."""
+LONGEST_WAIT = 8.0
+LONGEST_RETRY_AFTER = 60.0
+"""A service that asks for a longer wait than this is not waited for: the error, with its `retry_after`, says how long."""
+
+
+LONGEST_TOTAL = 120.0
+"""Seconds after which no further attempt begins."""
+
+
+def may_resend(error: BaseException, request: Request) -> bool:
+    """Whether the request may be sent again after this error.
+
+    What the service remembers is resent only if it was never received or was refused by throttling.
+    """
+    if not isinstance(error, XingchenError) or not error.is_retryable:
+        return False
+    if isinstance(error, APIStatusError) and (error.retry_after or 0.0) > LONGEST_RETRY_AFTER:
+        return False
+    if request.remembered:
+        return isinstance(error, RateLimitError) or (isinstance(error, APIConnectionError) and not error.was_sent)
+    return True
+
+
+def seconds_to_wait(error: BaseException | None, attempt: int) -> float:
+    """Seconds before attempt number `attempt` + 1: what the service asked for, else doubled each time, jittered."""
+    if isinstance(error, APIStatusError) and error.retry_after is not None:
+        return error.retry_after
+    longest = min(LONGEST_WAIT, FIRST_WAIT * 2.0 ** (attempt - 1))
+    return longest * random.uniform(0.5, 1.0)  # noqa: S311  spreads callers, hides nothing
+
+
+def policy(request: Request, max_retries: int) -> dict[str, Any]:
+    """Return the arguments of `tenacity.Retrying` and `tenacity.AsyncRetrying`."""
+    from tenacity import retry_if_exception, stop_after_attempt, stop_after_delay
+
+    def wait(state: "RetryCallState") -> float:
+        return seconds_to_wait(state.outcome.exception() if state.outcome else None, state.attempt_number)
+
+    return {
+        "retry": retry_if_exception(lambda error: may_resend(error, request)),
+        "stop": stop_after_attempt(1 + max_retries) | stop_after_delay(LONGEST_TOTAL),
+        "wait": wait,
+        "reraise": True,
+    }

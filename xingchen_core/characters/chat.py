@@ -1,0 +1,461 @@
+"""Chat with a character: `POST /v2/api/chat/send`, `/v2/api/groupchat/send`, `/v2/api/chat/stop`.
+
+Source: Xingchen HTTP API, "platform character chat", "custom character chat", "group chat", streaming.
+"""
+
+import secrets
+import uuid
+from collections.abc import Iterable, Sequence
+from itertools import groupby
+from typing import Any
+
+from pydantic_core import from_json
+
+from xingchen_core._call import Call, StreamCall
+from xingchen_core._errors import APIResponseError, ConfigurationError, UnsupportedOperationError, excerpt, status_error
+from xingchen_core._sse import ServerSentEvent
+from xingchen_core.characters._service import XINGCHEN, read_failure
+from xingchen_core.characters.models import DEFAULT_MODEL, ChatRequest, GroupChat, Scenario, wire_message
+from xingchen_core.chat import Answer, ChatDelta, ChatReply, Message, Snapshots, StopCutter, ToolCall, Usage, cut
+
+CONTEXT_NAMES = {
+    "sessionId": "session_id",
+    "chatId": "chat_id",
+    "messageId": "message_id",
+    "chatRoomId": "chat_room_id",
+    "modelRequestId": "model_request_id",
+    "isSave": "is_saved",
+}
+"""Ids of an answer that callers can use again. Inline characters have few of them."""
+
+_END_EVENTS = ("stop", "length")
+
+
+def fresh_user_id() -> str:
+    """Return a user id nobody else has and nobody can guess."""
+    return uuid.uuid4().hex
+
+
+def chat(request: ChatRequest) -> Call[ChatReply]:
+    """Ask for a whole answer. `request.n` may ask for several."""
+    path, route = _endpoint(request)
+    return Call(
+        service=XINGCHEN,
+        path=path,
+        headers=_headers(route, request),
+        json=_payload(request, stream=False),
+        remembered=request.platform_history,
+        lock=_lock(request),
+        parse=lambda body: _reply(body["data"], request),
+    )
+
+
+def stream_chat(request: ChatRequest, *, stop_on_close: bool = False) -> StreamCall[ChatDelta]:
+    """Ask for an answer as it is made.
+
+    With `stop_on_close` a stream left early is followed by the stop call, since closing the connection is not
+    documented to end generation.
+
+    Raises:
+        UnsupportedOperationError: `request.n` is more than 1.
+    """
+    if request.n > 1:
+        raise UnsupportedOperationError("The service streams one answer only: use n=1, or a call that does not stream.")
+    path, route = _endpoint(request)
+    return StreamCall(
+        service=XINGCHEN,
+        path=path,
+        headers={**_headers(f"{route}-sse", request), "X-AcA-SSE": "enable"},
+        json=_payload(request, stream=True),
+        remembered=request.platform_history,
+        lock=_lock(request),
+        reader=lambda: ChatReader(request),
+        on_abandon=_stop_abandoned if stop_on_close else None,
+    )
+
+
+def stop_generation(request_id: str, shown_text: str) -> Call[bool]:
+    """End a running answer. `shown_text` is what the platform keeps as the answer (UNVERIFIED beyond its name)."""
+    return Call(
+        service=XINGCHEN,
+        path="/v2/api/chat/stop",
+        headers={"x-fag-servicename": "aca-chat-stop"},
+        json={"requestId": request_id, "content": shown_text},
+        parse=lambda body: bool(body["data"]),
+    )
+
+
+def _stop_abandoned(reader: "ChatReader") -> Call[bool] | None:
+    return stop_generation(reader.request_id, reader.text) if reader.request_id else None
+
+
+def _endpoint(request: ChatRequest) -> tuple[str, str]:
+    if request.group is not None:
+        return "/v2/api/groupchat/send", "aca-groupchat-send"
+    return "/v2/api/chat/send", "aca-chat-send"
+
+
+def _lock(request: ChatRequest) -> str | None:
+    """One chat at a time per user where the platform keeps the history: two at once would interleave in it."""
+    return f"xingchen:{request.character_id}:{request.user_id}" if request.platform_history else None
+
+
+def _headers(route: str, request: ChatRequest) -> dict[str, str]:
+    headers = {"x-fag-servicename": route}
+    if request.data_inspection is not None:
+        headers["X-AcA-DataInspection"] = "enable" if request.data_inspection else "disable"
+    return headers
+
+
+def _given(**members: Any) -> dict[str, Any]:
+    return {name: value for name, value in members.items() if value is not None}
+
+
+def _payload(request: ChatRequest, *, stream: bool) -> dict[str, Any]:
+    system, messages = _split_system(request.messages)
+    parameters = _given(
+        topP=request.top_p,
+        topK=request.top_k,
+        temperature=request.temperature,
+        maxLength=request.max_tokens,
+        minLength=request.min_tokens,
+    )
+    # The default model repeats itself for a repeated seed, so every call gets its own.
+    parameters["seed"] = secrets.randbits(31) if request.seed is None else request.seed
+    if stream:
+        parameters["incrementalOutput"] = request.incremental_output
+    parameters.update(request.model_kwargs)
+    return _given(
+        model=request.model,
+        parameters=parameters,
+        input={"messages": [wire_message(m) for m in _turns(messages, request)], "aca": _aca(request, system)},
+    )
+
+
+def _split_system(messages: Sequence[Message]) -> tuple[str, list[Message]]:
+    system = "\n".join(m.content for m in messages if m.role == "system" and m.content)
+    return system, [m for m in messages if m.role != "system"]
+
+
+def _turns(messages: list[Message], request: ChatRequest) -> list[Message]:
+    """Return the messages as the service accepts them.
+
+    Raises:
+        ConfigurationError: There is nothing for the character to answer.
+    """
+    if request.regenerate and request.platform_history:
+        return messages[-1:]  # required by the schema, ignored by the service
+    if not messages or messages[-1].role == "assistant":
+        raise ConfigurationError("The last message must be the user's (or a function's result): add one.")
+    if request.platform_history:
+        return _newest(messages)
+    return messages if request.group is not None else join_roles(messages)
+
+
+def _newest(messages: list[Message]) -> list[Message]:
+    """Return the newest user message, or the function call and its results that are being answered."""
+    last = len(messages) - 1
+    while last and messages[last].role == "function":
+        last -= 1
+    return join_roles(messages[last:])
+
+
+def join_roles(messages: Iterable[Message]) -> list[Message]:
+    """Join consecutive messages of one role by a newline: user and assistant must alternate.
+
+    Messages of different speakers keep the speakers' names in the text. Function calls and results stay as they are.
+    """
+    joined: list[Message] = []
+    for joinable, run in groupby(messages, key=lambda m: m.role if not m.tool_calls and m.role != "function" else None):
+        group = list(run)
+        if joinable is None or len(group) == 1:
+            joined.extend(group)
+            continue
+        names = {m.name for m in group}
+        texts = [f"{m.name}: {m.content}" if len(names) > 1 and m.name else m.content for m in group]
+        joined.append(Message(role=joinable, content="\n".join(texts), name=names.pop() if len(names) == 1 else None))
+    return joined
+
+
+def _aca(request: ChatRequest, system: str) -> dict[str, Any]:
+    scenario = request.scenario.wire() if isinstance(request.scenario, Scenario) else {}
+    aca: dict[str, Any] = {}
+    if request.group is not None:
+        aca |= _group(request.group)
+    else:
+        aca["botProfile"] = _bot_profile(request, system)
+    if system and request.character is None:
+        scenario["description"] = "\n".join(filter(None, [scenario.get("description"), system]))
+    aca |= _given(
+        userProfile=_given(userId=request.user_id, userName=request.user_name, basicInfo=request.user_info),
+        scenario=scenario or None,
+        sampleMessages=[wire_message(m) for m in request.sample_messages] if request.sample_messages else None,
+        memory=request.memory.wire() if request.memory else None,
+        advancedSettings=_advanced_settings(request) or None,
+        platformPlugins=[p.wire() for p in request.platform_plugins] if request.platform_plugins else None,
+        functionList=[f.wire() for f in request.functions] if request.functions else None,
+        functionChoice=_function_choice(request.function_choice) if request.functions else None,
+    )
+    if request.group is None:
+        aca["context"] = _context(request)
+    return aca
+
+
+def _bot_profile(request: ChatRequest, system: str) -> dict[str, Any]:
+    if request.character is None:
+        return _given(characterId=request.character_id, version=request.version, type=request.character_type)
+    profile = request.character.wire()
+    if system:
+        profile["content"] = f"{profile['content']}\n{system}"
+    return profile
+
+
+def _group(group: GroupChat) -> dict[str, Any]:
+    aca: dict[str, Any] = {
+        "botProfiles": [member.wire() for member in group.members],
+        "groupInfo": _given(name=group.name, description=group.description),
+    }
+    if group.speaker is not None:
+        aca["replySetting"] = _given(botName=group.speaker, thought=group.thought)
+    return aca
+
+
+def _advanced_settings(request: ChatRequest) -> dict[str, Any]:
+    return _given(
+        enableWebSearch=request.enable_web_search,
+        searchEnhancedKeyword=request.search_enhanced_keyword,
+        enableCharacterKbSearch=True if request.knowledge_base_ids else None,
+        knowledgeBases=request.knowledge_base_ids or None,
+        enableLongTermMemory=request.enable_long_term_memory,
+    )
+
+
+def _function_choice(choice: str | None) -> dict[str, Any] | None:
+    if choice is None or choice in ("auto", "none"):
+        return None if choice is None else {"type": choice}
+    return {"type": "specific", "names": [choice]}
+
+
+def _context(request: ChatRequest) -> dict[str, Any]:
+    return _given(
+        useChatHistory=request.platform_history,  # always sent: the service's default is to keep history
+        isRegenerate=True if request.regenerate else None,
+        queryId=request.query_id,
+        answerId=request.answer_id,
+        resultCount=request.n if request.n > 1 else None,
+    )
+
+
+def _reply(data: dict[str, Any], request: ChatRequest) -> ChatReply:
+    answers = [_answer(messages, choice, data, request) for choice, messages in _results(data["choices"], request.n)]
+    if not answers:
+        raise APIResponseError("The service answered without an answer.", request_id=data.get("requestId"))
+    return ChatReply(tuple(answers), _usage(data.get("usage")), _metadata(data, request))
+
+
+def _results(choices: list[dict[str, Any]], n: int) -> list[tuple[dict[str, Any], list[dict[str, Any]]]]:
+    """Return (choice, its messages) for each answer.
+
+    Whether several answers come as several choices or as several messages of one is UNVERIFIED: both are read.
+    """
+    if n > 1 and len(choices) == 1:
+        return [(choices[0], [message]) for message in choices[0]["messages"]]
+    return [(choice, choice["messages"]) for choice in choices]
+
+
+def _answer(
+    messages: list[dict[str, Any]], choice: dict[str, Any], data: dict[str, Any], request: ChatRequest
+) -> Answer:
+    text, stopped = cut("".join(m.get("content") or "" for m in messages), request.stop)
+    first = messages[0]
+    thought, calls = _function_call(first.get("functionCall"), data.get("requestId"))
+    return Answer(
+        text,
+        name=first.get("name"),
+        reasoning=thought,
+        tool_calls=calls,
+        finish_reason="stop" if stopped else first.get("finishReason") or choice.get("stopReason"),
+        metadata=_moderation(first.get("meta"), request),
+    )
+
+
+def _function_call(call: dict[str, Any] | None, request_id: str | None) -> tuple[str, tuple[ToolCall, ...]]:
+    """Return thought and calls. The service gives no ids: ours come from the request's, so that they are the same
+    however the answer was read."""
+    if not call or not call.get("apiCallList"):
+        return "", ()
+    stem = request_id or uuid.uuid4().hex
+    calls = [
+        ToolCall(one["apiName"], _arguments(one.get("parameters")), f"call_{stem}_{at}")
+        for at, one in enumerate(call["apiCallList"])
+    ]
+    return call.get("thought") or "", tuple(calls)
+
+
+def _arguments(value: Any) -> dict[str, Any]:
+    """Read a call's arguments: an object by the documents, accepted as JSON text too."""
+    if isinstance(value, str):
+        value = from_json(value) if value.strip() else {}
+    return value if isinstance(value, dict) else {}
+
+
+def _usage(usage: dict[str, Any] | None) -> Usage | None:
+    """`userTokens` is part of `inputTokens`, so it is a detail and not added."""
+    if not usage:
+        return None
+    return Usage(
+        int(usage.get("inputTokens") or 0),
+        int(usage.get("outputTokens") or 0),
+        input_details=_given(user_tokens=usage.get("userTokens") or None),
+        output_details=_given(plugin_tokens=usage.get("pluginTokens") or None),
+    )
+
+
+def _metadata(data: dict[str, Any], request: ChatRequest) -> dict[str, Any]:
+    context = data.get("context") or {}
+    metadata = {name: context[key] for key, name in CONTEXT_NAMES.items() if context.get(key) is not None}
+    # The ids a regeneration needs have two spellings each, by SDK.
+    metadata |= _given(
+        answer_id=context.get("answerId") or context.get("messageId"),
+        query_id=context.get("queryId") or context.get("replyMessageId"),
+        request_id=data.get("requestId") or context.get("requestId"),
+    )
+    metadata["user_id"] = request.user_id
+    metadata["model_name"] = context.get("modelName") or request.model or DEFAULT_MODEL
+    return metadata
+
+
+def _moderation(meta: dict[str, Any] | None, request: ChatRequest) -> dict[str, Any]:
+    """Tell the outcomes of moderation apart; the fourth, a block, is a `ContentFilterError`."""
+    meta = meta or {}
+    if meta.get("rewriteContent"):
+        outcome = "rewritten"
+    elif meta.get("hasRisk") or meta.get("safetyStdAnswer"):
+        outcome = "flagged"
+    elif request.data_inspection:
+        outcome = "passed"
+    else:
+        return {}
+    found = _given(
+        outcome=outcome, safe_answer=meta.get("safetyStdAnswer") or None, rewritten_text=meta.get("rewriteContent")
+    )
+    return {"moderation": found}
+
+
+class ChatReader:
+    """Reads the events of one streamed answer. Each is a bare chat result, without the envelope of a plain answer."""
+
+    def __init__(self, request: ChatRequest) -> None:
+        self._request = request
+        self._snapshots = None if request.incremental_output else Snapshots()
+        self._cutter = StopCutter(request.stop) if request.stop else None
+        self._parts: list[str] = []
+        self._usage: dict[str, Any] = {}
+        self._context: dict[str, Any] = {}
+        self._meta: dict[str, Any] = {}
+        self._finish_reason: str | None = None
+        self._done = False
+        self.request_id = ""
+        self.finished = False
+
+    @property
+    def text(self) -> str:
+        return "".join(self._parts)
+
+    def read(self, event: ServerSentEvent) -> ChatDelta | None:
+        if self._done:
+            return None
+        kind = event.event
+        if event.data[:6] == b"[DONE]":  # not part of this service's protocol; gateways add it
+            self.finished = True
+            return None
+        body = self._decode(event.data)
+        if kind == "error" or "errorCode" in body or "code" in body:
+            self._raise_failure(body, is_error=kind == "error")
+            body = body.get("data") or body
+        if not self.request_id:
+            self.request_id = body.get("requestId") or ""
+        if usage := body.get("usage"):
+            self._usage = usage
+        if context := body.get("context"):
+            self._context.update(context)
+        choices = body.get("choices")
+        choice = choices[0] if choices else {}
+        messages = choice.get("messages")
+        message = messages[0] if messages else {}
+        delta = ChatDelta(self._shown(message.get("content") or ""), message.get("name"))
+        if "functionCall" in message:
+            delta.reasoning, delta.tool_calls = _function_call(message["functionCall"], self.request_id)
+        if meta := message.get("meta"):
+            self._meta.update({name: value for name, value in meta.items() if value})
+        reason = message.get("finishReason") or choice.get("stopReason") or (kind if kind in _END_EVENTS else None)
+        if (reason and reason != "null") or body.get("stop") is True:
+            self._finish_reason = reason or "stop"
+            self.finished = True
+        if self.finished and self._usage:
+            return self._last(delta)
+        return delta if delta.text or delta.reasoning or delta.tool_calls else None
+
+    def _shown(self, text: str) -> str:
+        """Return what of the event's text is new and comes before a stop sequence."""
+        if self._snapshots is not None and text:
+            text = self._snapshots.feed(text)
+        if self._cutter is not None:
+            text = self._cutter.feed(text)
+        if text:
+            self._parts.append(text)
+        return text
+
+    def _last(self, delta: ChatDelta) -> ChatDelta:
+        """Complete the last delta with what is known only now."""
+        self._done = True
+        stopped = False
+        if self._cutter is not None:
+            held = self._cutter.flush()
+            delta.text += held
+            self._parts.append(held)
+            stopped = self._cutter.stopped
+        delta.last = True
+        delta.usage = _usage(self._usage)
+        delta.finish_reason = "stop" if stopped else self._finish_reason
+        body = {"context": self._context, "requestId": self.request_id}
+        delta.metadata = {**_metadata(body, self._request), **_moderation(self._meta, self._request)}
+        if self._snapshots is not None and self._snapshots.rewritten:
+            delta.metadata |= {"rewritten": True, "final_text": self._snapshots.latest}
+        return delta
+
+    def end(self) -> Iterable[ChatDelta]:
+        if self._done:
+            return []
+        if not self.finished and self._request.require_end_mark:
+            raise APIResponseError(
+                "The stream ended before the answer did; partial_text holds what came.",
+                service=XINGCHEN.name,
+                request_id=self.request_id or None,
+                partial_text=self.text,
+            )
+        return [self._last(ChatDelta())]
+
+    def _decode(self, data: bytes) -> dict[str, Any]:
+        try:
+            body = from_json(data)
+        except ValueError:
+            body = None
+        if not isinstance(body, dict):
+            shown = excerpt(data.decode("utf-8", "replace"))
+            raise APIResponseError(
+                f"An event of the stream is no JSON object: {shown!r}",
+                service=XINGCHEN.name,
+                request_id=self.request_id or None,
+                partial_text=self.text,
+            )
+        return body
+
+    def _raise_failure(self, body: dict[str, Any], is_error: bool) -> None:
+        error = read_failure(200, body)
+        if error is None and is_error:
+            error = status_error(None, excerpt(str(body.get("message") or body)), status_code=500)
+        if error is not None:
+            error.request_id = error.request_id or self.request_id or None
+            error.partial_text = self.text
+            raise error

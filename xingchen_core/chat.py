@@ -1,0 +1,164 @@
+"""What a conversation is made of, the same for every service."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+Role = Literal["system", "user", "assistant", "function"]
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """A function the model wants called."""
+
+    name: str
+    arguments: dict[str, Any]
+    id: str = ""
+
+
+class Message(BaseModel):
+    """One message sent to a service.
+
+    Attributes:
+        role: `system`, `user`, `assistant`, or `function` for the result of a function.
+        content: The text.
+        name: The speaker; for a function result the function.
+        tool_calls: Functions an assistant message called.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    role: Role
+    content: str = ""
+    name: str | None = None
+    tool_calls: tuple[ToolCall, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens of one answer. The details are parts of the two counts: `cache_read`, `reasoning`, `user_tokens`, ..."""
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    input_details: dict[str, int] = field(default_factory=dict)
+    output_details: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def total_tokens(self) -> int:
+        return self.input_tokens + self.output_tokens
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One of the answers in a reply; there is more than one only where several were asked for."""
+
+    text: str
+    name: str | None = None
+    """Who speaks, in a group chat."""
+    reasoning: str = ""
+    tool_calls: tuple[ToolCall, ...] = ()
+    finish_reason: str | None = None
+    metadata: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ChatReply:
+    """A whole answer. `metadata` holds the service's ids in snake_case."""
+
+    answers: tuple[Answer, ...]
+    usage: Usage | None = None
+    metadata: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(slots=True)  # not frozen: one is made per token, and freezing doubles the cost of making it
+class ChatDelta:
+    """New text of a running answer. The last delta has `last` set and carries what is known only at the end."""
+
+    text: str = ""
+    name: str | None = None
+    reasoning: str = ""
+    tool_calls: tuple[ToolCall, ...] = ()
+    last: bool = False
+    finish_reason: str | None = None
+    usage: Usage | None = None
+    metadata: dict[str, Any] = field(default_factory=dict)
+
+
+def estimate_tokens(text: str) -> int:
+    """Estimate the tokens of a text: one for each Chinese character, one for four of any other.
+
+    The services publish no tokenizer; this errs to the high side for Chinese, so that what is trimmed to fit does fit.
+    """
+    wide = sum(1 for character in text if character >= "\u2e80")
+    return wide + -(-(len(text) - wide) // 4)
+
+
+class Snapshots:
+    """Turns texts that each repeat the whole answer into new text.
+
+    A snapshot that does not extend what was shown (moderation replaced it, it shrank) shows nothing: `rewritten` then
+    says that `latest` is the answer, and what was shown is not.
+    """
+
+    def __init__(self) -> None:
+        self.shown = ""
+        self.latest = ""
+
+    def feed(self, snapshot: str) -> str:
+        """Return the text to show next."""
+        self.latest = snapshot
+        if not snapshot.startswith(self.shown):
+            return ""
+        new = snapshot[len(self.shown) :]
+        self.shown = snapshot
+        return new
+
+    @property
+    def rewritten(self) -> bool:
+        return self.latest != self.shown
+
+
+class StopCutter:
+    """Cuts a growing text before the first stop sequence, for services that know none.
+
+    Text that may be the beginning of a stop sequence is held back until it is decided.
+    """
+
+    def __init__(self, stop: Iterable[str]) -> None:
+        self._stop = tuple(s for s in stop if s)
+        self._held = ""
+        self.stopped = False
+
+    def feed(self, text: str) -> str:
+        """Return the text that is certainly before any stop sequence."""
+        if self.stopped:
+            return ""
+        text = self._held + text
+        found = [at for s in self._stop if (at := text.find(s)) >= 0]
+        if found:
+            self.stopped, self._held = True, ""
+            return text[: min(found)]
+        keep = max((_overlap(text, s) for s in self._stop), default=0)
+        self._held = text[len(text) - keep :]
+        return text[: len(text) - keep]
+
+    def flush(self) -> str:
+        """Return what was held back: the text ended, so it was no stop sequence."""
+        held, self._held = self._held, ""
+        return held
+
+
+def _overlap(text: str, stop: str) -> int:
+    """Length of the longest end of `text` that begins `stop`."""
+    for length in range(min(len(text), len(stop) - 1), 0, -1):
+        if stop.startswith(text[len(text) - length :]):
+            return length
+    return 0
+
+
+def cut(text: str, stop: Sequence[str] | None) -> tuple[str, bool]:
+    """Return `text` up to the first stop sequence, and whether there was one."""
+    cutter = StopCutter(stop or ())
+    return cutter.feed(text) + cutter.flush(), cutter.stopped
