@@ -1,7 +1,7 @@
 """Cassettes that people can read and that hold no secrets: a vcrpy serializer, and what it writes and leaves out.
 
-JSON bodies are YAML structure, everything else is a block of text; Chinese stays Chinese; few headers are kept. The head
-of a file says where its bytes come from. See cassettes/README.md.
+JSON bodies are YAML structure, everything else is a block of text; Chinese stays Chinese; few headers are kept. The
+head of a file says where its bytes come from. See cassettes/README.md.
 """
 
 import base64
@@ -33,8 +33,8 @@ REQUEST_HEADERS = (
 )
 RESPONSE_HEADERS = ("content-type", "x-request-id")
 
-# What stands for the account in a cassette. While recording, the real values come from the environment and are replaced by
-# these; while playing, the environment is set to these.
+# What stands for the account in a cassette. While recording, the real values come from the environment and are replaced
+# by these; while playing, the environment is set to these.
 ACCOUNT = {
     "XINGCHEN_API_KEY": "test-key",
     "XINGCHEN_CHARACTER_ID": "0123456789abcdef0123456789abcdef",
@@ -63,7 +63,7 @@ _ID_FIELD = re.compile(r'(\\?"(\w*(?:Id|_id|ID|Pk)|id)\\?"\s*:\s*)(?:(\\?")([^"\
 
 
 def hide_volatile(text: str) -> str:
-    """Replaces signatures, tokens and times of a URL or a form: they differ in each call, and no cassette may hold them."""
+    """Replaces signatures, tokens and times in a URL or a form: they differ in each call and must not be written."""
     return _BEEBOT_PATH.sub(r"\1/token/channel/sign/0", _SECRET_PARAMETER.sub(rf"\1={SCRUBBED}", text))
 
 
@@ -96,14 +96,15 @@ class Scrubber:
             return self.replacements[real]
         if looks_invented(real):
             return real
-        kind = "hex" if HEX_ID.fullmatch(real) else "number" if real.isdigit() else field
+        is_hex = HEX_ID.fullmatch(real) is not None
+        kind = ("uuid" if "-" in real else "hex") if is_hex else "number" if real.isdigit() else field
         count = self._counts[kind] = self._counts.get(kind, 0) + 1
         if kind == "number":
             invented = str(count)
-        elif kind != "hex":
+        elif not is_hex:
             stem = re.sub(r"(?<=[a-z])(?=[A-Z])", "-", re.sub(r"_?(?:id|ID|Id|Pk)$", "", field)).lower() or "id"
             invented = f"{stem}-{count}"
-        elif "-" in real:
+        elif kind == "uuid":
             invented = f"00000000-0000-4000-8000-{count:012x}"
         else:
             invented = f"{count:032x}"

@@ -49,7 +49,7 @@ def looks_invented(identifier: str) -> bool:
 
 
 def findings(text: str) -> Iterator[Finding]:
-    """Everything in the text that looks like a key, a signature, a real id, a package index or a path of one machine."""
+    """What looks like a key, a signature, a real id, a package index or a path of one machine."""
     placeholders = any(name in text for name in PLACEHOLDER_CREDENTIALS)
     excused = False
     for number, line in enumerate(text.splitlines(), 1):
