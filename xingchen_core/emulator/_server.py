@@ -1,0 +1,303 @@
+"""The emulator's web server: a thread, a loopback port, a log of requests, and the services behind them."""
+
+import asyncio
+import json
+import socket
+import threading
+import traceback
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Any, Self
+from urllib.parse import parse_qsl
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.types import Message, Receive, Scope, Send
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from xingchen_core.emulator._script import Fault, FaultKind, Reply, Script
+from xingchen_core.emulator._wire import Answer, Core, Wire
+from xingchen_core.emulator.xingchen import Xingchen
+from xingchen_core.emulator.xingchen import routes as xingchen_routes
+
+
+@dataclass(frozen=True)
+class ReceivedRequest:
+    """A request as it arrived. `query` is decoded, header names are lower case."""
+
+    method: str
+    path: str
+    query: dict[str, str]
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        """The body read as JSON; None when there is none, `ValueError` when it is something else."""
+        return json.loads(self.body) if self.body else None
+
+
+class Emulator:
+    """The services on one loopback port, served by a thread of its own.
+
+    Use it as a context manager, or with `start()` and `close()`. Closing ends every open stream at once.
+
+    `port` 0 takes a free one. `strict=False` forgives missing or mismatched gateway headers.
+    `xingchen` is the state of the Xingchen service, with knobs of its own.
+    """
+
+    def __init__(self, *, host: str = "127.0.0.1", port: int = 0, strict: bool = True) -> None:
+        self._address = (host, port)
+        self._requests: list[ReceivedRequest] = []
+        self._script = Script()
+        self._core = Core(self._script, Wire(), strict, asyncio.Event(), self._hang_up)
+        self.xingchen = Xingchen(self._core)
+        self._app = Starlette(
+            routes=[*xingchen_routes(self.xingchen)],
+        )
+        self._app.router.default = self._no_such_route
+        self._thread: threading.Thread | None = None
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def start(self) -> None:
+        """Listens. Raises `OSError` when the port is taken."""
+        if self._thread:
+            raise RuntimeError("this emulator has been started already; make a new one")
+        self._socket = _listen(*self._address)
+        host, port = self._socket.getsockname()[:2]
+        self._url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        ready: Future[None] = Future()
+        self._thread = threading.Thread(target=self._run, args=(ready,), name="xingchen-emulator", daemon=True)
+        self._thread.start()
+        ready.result()
+
+    def close(self) -> None:
+        """Ends every open stream and stops listening. Returns when the thread is gone."""
+        if self._thread and self._thread.is_alive():
+            self._loop.call_soon_threadsafe(self._core.closing.set)
+            self._thread.join()
+
+    @property
+    def url(self) -> str:
+        """The origin to use as `base_url`, such as `http://127.0.0.1:8900`."""
+        if not self._thread:
+            raise RuntimeError("the emulator is not running: use it in a with statement, or call start()")
+        return self._url
+
+    @property
+    def requests(self) -> list[ReceivedRequest]:
+        """Every request received, oldest first, refused ones too."""
+        return list(self._requests)
+
+    def reply(
+        self,
+        text: str = "",
+        *,
+        chunks: int | Sequence[str] | None = None,
+        tool_calls: Sequence[Mapping[str, Any]] | None = None,
+        thoughts: Any = None,
+        references: Sequence[Any] | None = None,
+        images: Sequence[str] | None = None,
+        meta: Mapping[str, Any] | None = None,
+        alternatives: Sequence[str] = (),
+        finish_reason: str = "stop",
+        service: str | None = None,
+    ) -> None:
+        """Scripts the answer of the next generation call.
+
+        `chunks`: the pieces a stream has, or their number (default: as the service likes). Pieces that do not add up
+        to `text` make a stream whose end replaces what was shown, as moderation does.
+        `tool_calls`: `{"name": ..., "arguments": {...}}` each. `images`: URLs of the picture made for the answer; an
+        empty list makes the picture fail. `meta`: moderation marks on the message. `alternatives`: the other answers
+        when several were asked for. `service`: only this service may use it.
+        """
+        pieces: tuple[str, ...] | None = None
+        if isinstance(chunks, int):
+            pieces = tuple(cut_evenly(text, chunks))
+        elif chunks is not None:
+            pieces = tuple(chunks)
+        self._script.add(
+            Reply(
+                text=text or "".join(pieces or ()),
+                pieces=pieces,
+                tool_calls=tuple(tool_calls or ()),
+                thoughts=thoughts,
+                references=references,
+                images=None if images is None else tuple(images),
+                meta=meta,
+                alternatives=tuple(alternatives),
+                finish_reason=finish_reason,
+                service=service,
+            )
+        )
+
+    def fail(
+        self,
+        kind: FaultKind = "status",
+        *,
+        status: int | None = None,
+        code: int | str | None = None,
+        message: str | None = None,
+        retry_after: float | None = None,
+        after: int = 0,
+        times: int = 1,
+        inside_event: bool = False,
+        service: str | None = None,
+        path: str | None = None,
+    ) -> None:
+        """Scripts a failure of the next generation call, or of `times` calls.
+
+        | kind | what happens |
+        | --- | --- |
+        | `status` | an error answer of the service with this `status`, `code`, `message` and `Retry-After` |
+        | `html` | a proxy's HTML page, 502 by default |
+        | `drop` | the connection closes without an answer, and the service has not seen the call |
+        | `cut` | the connection closes in the middle of the body (`inside_event`: in the middle of the next event) |
+        | `stall` | silence until the client leaves, the stream is stopped, or the emulator closes |
+        | `silent_end` | the body ends cleanly, but without the terminal mark |
+        | `error_event` | an error event, then the end (without streaming: the error as `status` would answer it) |
+
+        `after`: so many events of a stream go well first; for the first three kinds, so many calls. The last four
+        kinds, scripted directly after a reply, break that reply. `path`: hit requests whose path contains this
+        text instead, generation or not.
+        """
+        fault = Fault(
+            kind,
+            status=status,
+            code=code,
+            message=message,
+            retry_after=retry_after,
+            after=after,
+            inside_event=inside_event,
+            service=service,
+            path=path,
+        )
+        self._script.add(fault, times)
+
+    def wire(
+        self,
+        *,
+        crlf: bool = False,
+        split_utf8: bool | int = False,
+        keepalive: bool | int = False,
+        delay: float = 0.0,
+        space: bool = False,
+    ) -> None:
+        """Shapes the bytes of every stream that starts from now on; see `Wire`. Without arguments: the plain shape."""
+        self._core.wire = Wire(crlf, space, int(split_utf8), int(keepalive), delay)
+
+    def _run(self, ready: "Future[None]") -> None:
+        try:
+            asyncio.run(self._serve(ready))
+        except BaseException as error:
+            if ready.done():
+                raise
+            self._socket.close()
+            ready.set_exception(error)
+
+    async def _serve(self, ready: "Future[None]") -> None:
+        self._loop = asyncio.get_running_loop()
+        config = uvicorn.Config(
+            self._handle,
+            interface="asgi3",
+            http="h11",
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            log_level="critical",
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            timeout_keep_alive=60,
+        )
+        config.load()
+        self._server = uvicorn.Server(config)
+        self._server.lifespan = config.lifespan_class(config)
+        await self._server.startup(sockets=[self._socket])
+        await self._server.on_tick(0)
+        ready.set_result(None)
+        try:
+            await self._core.closing.wait()
+        finally:
+            await self._shut_down()
+
+    async def _shut_down(self) -> None:
+        """What `uvicorn.Server.shutdown` does, without its waits: streams hear `closing` themselves."""
+        for listener in self._server.servers:
+            listener.close()
+        state = self._server.server_state
+        if state.tasks:
+            await asyncio.wait(state.tasks, timeout=1)
+        while state.connections:
+            for connection in list(state.connections):
+                connection.transport.abort()
+            await asyncio.sleep(0)
+
+    def _hang_up(self, scope: Scope) -> None:
+        for connection in self._server.server_state.connections:
+            if isinstance(connection, H11Protocol) and connection.client == scope["client"]:
+                connection.transport.close()
+
+    async def _handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Logs the request, then lets the service answer."""
+        if scope["type"] != "http":
+            raise RuntimeError(f"the emulator speaks HTTP only, not {scope['type']}")
+        body = b""
+        more = True
+        while more:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                return
+            body += message.get("body", b"")
+            more = message.get("more_body", False)
+        self._requests.append(
+            ReceivedRequest(
+                method=scope["method"],
+                path=scope["path"],
+                query=dict(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)),
+                headers={name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]},
+                body=body,
+            )
+        )
+        unread: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+        async def again() -> Message:
+            return unread.pop() if unread else await receive()
+
+        try:
+            await self._app(scope, again, send)
+        except Exception:
+            # Only a defect of the emulator comes here: show it to whoever runs the test.
+            traceback.print_exc()
+            raise
+
+    async def _no_such_route(self, scope: Scope, receive: Receive, send: Send) -> None:
+        answer = Answer(self._core, {"message": f"The emulator has no {scope['method']} {scope['path']}"}, status=404)
+        await answer(scope, receive, send)
+
+
+def cut_evenly(text: str, count: int) -> list[str]:
+    """Cuts a text into so many pieces, of sizes as equal as can be."""
+    return [text[len(text) * i // count : len(text) * (i + 1) // count] for i in range(count)]
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    if host not in ("127.0.0.1", "localhost", "::1"):
+        raise ValueError(f"the emulator listens on loopback only, not on {host!r}")
+    listener = socket.socket(socket.AF_INET6 if host == "::1" else socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.listen(128)
+        listener.setblocking(False)
+    except OSError:
+        listener.close()
+        raise
+    return listener
