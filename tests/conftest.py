@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 import yaml
+from vcr.cassette import Cassette
+
 from cassette_format import ACCOUNT, cassette_path, origin, recorder
 from isolation import block_network, callers_settings
-from vcr.cassette import Cassette
 
 ROOT = Path(__file__).parent.parent
 RECORDING = bool(os.environ.get("RECORD_CASSETTES"))

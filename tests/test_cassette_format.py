@@ -7,6 +7,7 @@ from typing import Any
 import httpx
 import pytest
 import yaml
+
 from cassette_format import ORIGINS, ReadableSerializer, Scrubber, cassette_path, origin, recorder
 
 ROOT = Path(__file__).parent.parent

@@ -6,6 +6,7 @@ import socket
 from collections.abc import Callable
 
 import pytest
+
 from isolation import NetworkBlockedError, callers_settings
 
 # 192.0.2.0/24 belongs to nobody (RFC 5737): were the guard broken, no host would be disturbed.

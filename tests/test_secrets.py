@@ -4,6 +4,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+
 from secret_scan import findings, looks_invented
 
 ROOT = Path(__file__).parent.parent

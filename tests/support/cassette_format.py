@@ -15,8 +15,9 @@ from urllib.parse import urlsplit
 
 import vcr
 import yaml
-from secret_scan import ACCESS_KEY_ID, API_KEY, HEX_ID, JSON_WEB_TOKEN, looks_invented
 from vcr.request import Request
+
+from secret_scan import ACCESS_KEY_ID, API_KEY, HEX_ID, JSON_WEB_TOKEN, looks_invented
 
 ORIGINS = ("service", "documentation", "emulator")
 
