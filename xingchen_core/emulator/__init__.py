@@ -15,13 +15,14 @@ it, and must not pay for a web server (or fail without one) when no test asks fo
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from xingchen_core.emulator._log import ReceivedRequest
     from xingchen_core.emulator._script import Fault, Reply
-    from xingchen_core.emulator._server import Emulator, ReceivedRequest
+    from xingchen_core.emulator._server import Emulator
     from xingchen_core.emulator._wire import Wire
 
 __all__ = ["Emulator", "Fault", "ReceivedRequest", "Reply", "Wire"]
 
-_HOMES = {"Emulator": "_server", "ReceivedRequest": "_server", "Fault": "_script", "Reply": "_script", "Wire": "_wire"}
+_HOMES = {"Emulator": "_server", "ReceivedRequest": "_log", "Fault": "_script", "Reply": "_script", "Wire": "_wire"}
 
 
 def __getattr__(name: str) -> Any:

@@ -1,41 +1,22 @@
 """The emulator's web server: a thread, a loopback port, a log of requests, and the services behind them."""
 
 import asyncio
-import json
 import socket
 import threading
-import traceback
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
 from typing import Any, Self
-from urllib.parse import parse_qsl
 
 import uvicorn
 from starlette.applications import Starlette
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from xingchen_core.emulator._log import ReceivedRequest, RequestLog
 from xingchen_core.emulator._script import Fault, FaultKind, Reply, Script
 from xingchen_core.emulator._wire import Answer, Core, Wire
 from xingchen_core.emulator.xingchen import Xingchen
 from xingchen_core.emulator.xingchen import routes as xingchen_routes
-
-
-@dataclass(frozen=True)
-class ReceivedRequest:
-    """A request as it arrived. `query` is decoded, header names are lower case."""
-
-    method: str
-    path: str
-    query: dict[str, str]
-    headers: dict[str, str]
-    body: bytes
-
-    @property
-    def json(self) -> Any:
-        """The body read as JSON; None when there is none, `ValueError` when it is something else."""
-        return json.loads(self.body) if self.body else None
 
 
 class Emulator:
@@ -49,14 +30,12 @@ class Emulator:
 
     def __init__(self, *, host: str = "127.0.0.1", port: int = 0, strict: bool = True) -> None:
         self._address = (host, port)
-        self._requests: list[ReceivedRequest] = []
         self._script = Script()
         self._core = Core(self._script, Wire(), strict, asyncio.Event(), self._hang_up)
         self.xingchen = Xingchen(self._core)
-        self._app = Starlette(
-            routes=[*xingchen_routes(self.xingchen)],
-        )
-        self._app.router.default = self._no_such_route
+        services = Starlette(routes=[*xingchen_routes(self.xingchen)])
+        services.router.default = self._no_such_route
+        self._log = RequestLog(services)
         self._thread: threading.Thread | None = None
 
     def __enter__(self) -> Self:
@@ -94,7 +73,7 @@ class Emulator:
     @property
     def requests(self) -> list[ReceivedRequest]:
         """Every request received, oldest first, refused ones too."""
-        return list(self._requests)
+        return list(self._log.received)
 
     def reply(
         self,
@@ -205,7 +184,7 @@ class Emulator:
     async def _serve(self, ready: "Future[None]") -> None:
         self._loop = asyncio.get_running_loop()
         config = uvicorn.Config(
-            self._handle,
+            self._log,
             interface="asgi3",
             http="h11",
             ws="none",
@@ -244,39 +223,6 @@ class Emulator:
         for connection in self._server.server_state.connections:
             if isinstance(connection, H11Protocol) and connection.client == scope["client"]:
                 connection.transport.close()
-
-    async def _handle(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Logs the request, then lets the service answer."""
-        if scope["type"] != "http":
-            raise RuntimeError(f"the emulator speaks HTTP only, not {scope['type']}")
-        body = b""
-        more = True
-        while more:
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                return
-            body += message.get("body", b"")
-            more = message.get("more_body", False)
-        self._requests.append(
-            ReceivedRequest(
-                method=scope["method"],
-                path=scope["path"],
-                query=dict(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)),
-                headers={name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]},
-                body=body,
-            )
-        )
-        unread: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
-
-        async def again() -> Message:
-            return unread.pop() if unread else await receive()
-
-        try:
-            await self._app(scope, again, send)
-        except Exception:
-            # Only a defect of the emulator comes here: show it to whoever runs the test.
-            traceback.print_exc()
-            raise
 
     async def _no_such_route(self, scope: Scope, receive: Receive, send: Send) -> None:
         answer = Answer(self._core, {"message": f"The emulator has no {scope['method']} {scope['path']}"}, status=404)

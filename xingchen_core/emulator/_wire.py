@@ -15,9 +15,9 @@ from xingchen_core.emulator._script import Fault, Script
 class Wire:
     """The shape of every event stream.
 
-    `crlf`: lines end CRLF. `space`: a space after the colon. `split_utf8`: write so many bytes at a time (True: 1), which
-    tears characters. `keepalive`: comment lines before each event (True: 1), and all through a stall. `delay`: seconds
-    between two events.
+    `crlf`: lines end CRLF. `space`: a space after the colon. `split_utf8`: write so many bytes at a time (True: 1),
+    tearing characters. `keepalive`: comment lines before each event (True: 1), and all through a stall. `delay`:
+    seconds between two events.
     """
 
     crlf: bool = False

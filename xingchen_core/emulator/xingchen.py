@@ -15,6 +15,7 @@ from xingchen_core.emulator import (
     xingchen_characters,
     xingchen_chat,
     xingchen_completions,
+    xingchen_generation,
     xingchen_group,
     xingchen_history,
     xingchen_knowledge,
@@ -23,7 +24,15 @@ from xingchen_core.emulator import (
 )
 from xingchen_core.emulator._script import Turn
 from xingchen_core.emulator._wire import Answer, Core, EventStream
-from xingchen_core.emulator.xingchen_errors import Refusal, business, error_answer, gateway, refuse, scripted
+from xingchen_core.emulator.xingchen_errors import (
+    Refusal,
+    both_layers,
+    business,
+    error_answer,
+    gateway,
+    refuse,
+    scripted,
+)
 from xingchen_core.emulator.xingchen_fields import without_nulls
 
 SERVICE = "xingchen"
@@ -38,7 +47,7 @@ class Xingchen:
         self.rooms = xingchen_rooms.Rooms(self)
         self.knowledge = xingchen_knowledge.KnowledgeBases(self)
         self.conversions: dict[int, xingchen_knowledge.Conversion] = {}
-        self.running: dict[str, xingchen_chat.Running] = {}
+        self.running: dict[str, xingchen_generation.Running] = {}
         self.busy_users: set[tuple[str, str]] = set()
 
         self.prompts: list[list[dict[str, Any]]] = []
@@ -137,6 +146,11 @@ class Operation:
     streams: bool = False
     generates: bool = False
 
+    @property
+    def openai_shaped(self) -> bool:
+        """Answers without the envelope; the vendor's SDK recognises an error by `errorCode` there."""
+        return self.path.endswith("completions")
+
 
 OPERATIONS = (
     Operation("POST", "/v2/api/chat/send", "aca-chat-send", xingchen_chat.send, streams=True, generates=True),
@@ -223,6 +237,8 @@ def _endpoint(xingchen: Xingchen, operation: Operation) -> Callable[[Request], A
             call.body = _body(operation, request, await request.body())
             answered = operation.handler(call)
         except Refusal as refusal:
+            if operation.openai_shaped:
+                refusal.body = both_layers(refusal)
             return error_answer(core, refusal, request_id)
         if isinstance(answered, Answer | EventStream):
             return answered

@@ -111,6 +111,8 @@ def _check_common(body: dict[str, Any], *, streaming: bool) -> None:
     for plugin in objects(body, "input.aca.platformPlugins"):
         required_text(plugin, "name", where="platformPlugins[].")
     objects(body, "input.aca.sampleMessages")
+    for name in ("context", "scenario", "memory", "advancedSettings", "userProfile"):
+        member(body, f"input.aca.{name}", dict)
     member(body, "input.aca.advancedSettings.knowledgeBases", list)
 
 

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 from xingchen_core.emulator import xingchen_texts as texts
 from xingchen_core.emulator._script import Fault, Turn
 from xingchen_core.emulator._wire import Answer, Event, EventStream
-from xingchen_core.emulator.xingchen_chat import DEFAULT_MODEL, take_turn
 from xingchen_core.emulator.xingchen_checks import check_parameters
 from xingchen_core.emulator.xingchen_errors import error_event, invalid, refuse, scripted
 from xingchen_core.emulator.xingchen_fields import member, objects, required_text, text, whole
+from xingchen_core.emulator.xingchen_generation import DEFAULT_MODEL, take_turn
 
 if TYPE_CHECKING:
     from xingchen_core.emulator.xingchen import Call

@@ -90,7 +90,8 @@ def scripted(fault: Fault) -> Refusal:
     """
     if isinstance(fault.code, int):
         known = next((key for key, (code, _) in BUSINESS.items() if code == fault.code), None)
-        message = fault.message or (BUSINESS[known][1] if known else "Error")
+        usual = BUSINESS[known][1] if known else GATEWAY.get(fault.code, GATEWAY[500])[1]
+        message = fault.message or usual
         refusal = Refusal(fault.status or 400, _business_body(fault.code, message, known))
     elif fault.code and fault.code.startswith("aca.error."):
         code, message = BUSINESS.get(fault.code, (400, "Error"))
@@ -121,30 +122,22 @@ def error_answer(core: Core, refusal: Refusal, request_id: str) -> Answer:
 
 def error_event(fault: Fault, request_id: str) -> Event:
     """`event:error` with the fields of both layers; without status and code, the documented example."""
-    if fault.code is None and fault.status is None:
-        refusal = business("aca.error.invalid.param", fault.message)
-        name = "InvalidParam"
-    else:
-        refusal = scripted(fault)
-        name = refusal.body.get("errorName") or _name_of(refusal.body.get("errorMessageKey"))
+    plain = fault.code is None and fault.status is None
+    refusal = business("aca.error.invalid.param", fault.message) if plain else scripted(fault)
+    data = {"requestId": request_id, **both_layers(refusal), "success": False}
+    return Event({name: value for name, value in data.items() if value is not None}, event="error")
+
+
+def both_layers(refusal: Refusal) -> dict[str, Any]:
+    """The body with the gateway's fields added to a business error: who looks for either finds it."""
     body = refusal.body
-    data = {
-        "requestId": request_id,
-        "success": False,
-        "errorCode": body.get("errorCode") or body.get("code"),
-        "errorName": name,
-        "httpStatusCode": refusal.status,
-        "errorMessage": body["errorMessage"],
-    }
-    if key := body.get("errorMessageKey"):
-        data["errorMessageKey"] = key
-    return Event(data, event="error")
+    if body.get("errorCode") is not None:
+        return body
+    key: str = body.get("errorMessageKey", "error")
+    name = "".join(word.capitalize() for word in key.removeprefix("aca.error.").split("."))
+    return {**body, "errorCode": body["code"], "errorName": name, "httpStatusCode": refusal.status}
 
 
 def _business_body(code: int, message: str, key: str | None) -> dict[str, Any]:
     body: dict[str, Any] = {"code": code, "errorMessage": message, "success": False, "data": None}
     return {**body, "errorMessageKey": key} if key else body
-
-
-def _name_of(key: str | None) -> str:
-    return "".join(word.capitalize() for word in (key or "error").removeprefix("aca.error.").split("."))

@@ -4,9 +4,9 @@ from typing import TYPE_CHECKING, Any
 
 from xingchen_core.emulator import xingchen_texts as texts
 from xingchen_core.emulator._wire import Answer, EventStream
-from xingchen_core.emulator.xingchen_chat import basic_context, check_free, generate, respond, take_turn, usage
 from xingchen_core.emulator.xingchen_checks import check_group
 from xingchen_core.emulator.xingchen_errors import refuse
+from xingchen_core.emulator.xingchen_generation import basic_context, check_free, generate, respond, take_turn, usage
 
 if TYPE_CHECKING:
     from xingchen_core.emulator.xingchen import Call
