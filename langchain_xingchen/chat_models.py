@@ -4,13 +4,13 @@ from typing import Any, ClassVar
 
 from langchain_core.messages import BaseMessage
 from pydantic import ConfigDict
-from xingchen_core import Call, ChatDelta, ChatReply, ConfigurationError, Flow, StreamCall, characters
-from xingchen_core.characters import CharacterParameters, ChatRequest, XingchenSettings
-from xingchen_core.characters.models import DEFAULT_MODEL, WHO
 
 from langchain_xingchen._base import XingchenChatModel
 from langchain_xingchen._errors import model_errors
 from langchain_xingchen._messages import to_messages
+from xingchen_core import Call, ChatDelta, ChatReply, ConfigurationError, Flow, StreamCall, characters
+from xingchen_core.characters import CharacterParameters, ChatRequest, XingchenSettings
+from xingchen_core.characters.models import DEFAULT_MODEL, WHO
 
 
 class ChatXingchen(XingchenChatModel, CharacterParameters, XingchenSettings):

@@ -1,6 +1,6 @@
 """One API operation as data: what to send, and how to read what comes back. Nothing here sends anything."""
 
-from collections.abc import Callable, Generator, Iterable, Mapping
+from collections.abc import Callable, Generator, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -74,3 +74,47 @@ class Pause:
 
 Flow = Generator[Call[Any] | Pause, Any, T]
 """Several calls in a row, written once: it yields each call and is sent its result; a client `run`s it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[T]):
+    """One page of a list. `total` and `size` are what the service says, where it says so."""
+
+    items: tuple[T, ...]
+    number: int = 1
+    size: int | None = None
+    total: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Listing(Generic[T]):
+    """A list in pages: a client's `iterate` walks it to the end, one page in memory at a time.
+
+    `key` tells items apart, so that one which moves to the next page while we read (something was added meanwhile)
+    comes out once.
+    """
+
+    page: Callable[[int], Call[Page[T]]]
+    page_size: int
+    key: Callable[[T], Hashable]
+
+    def steps(self) -> Generator[Call[Page[T]] | list[T], Page[T] | None, None]:
+        """Yield each call, to be sent its page, and after it the new items of that page."""
+        seen: set[Hashable] = set()
+        number = 1
+        while True:
+            page = yield self.page(number)
+            assert page is not None  # sent by the client for the call
+            fresh = {key: item for item in page.items if (key := self.key(item)) not in seen}
+            seen.update(fresh)
+            yield list(fresh.values())
+            if self.is_last(number, page):
+                return
+            number += 1
+
+    def is_last(self, number: int, page: Page[T]) -> bool:
+        """Whether nothing can follow this page. Without a total a page that is not full is the last."""
+        size = page.size or self.page_size
+        if not page.items:
+            return True
+        return len(page.items) < size if page.total is None else number * size >= page.total

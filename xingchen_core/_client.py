@@ -4,7 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AsyncExitStack, ExitStack, aclosing, closing, contextmanager, nullcontext, suppress
 from functools import lru_cache
 from typing import Any, Generic, Self, TypeVar
 
@@ -13,7 +13,7 @@ from pydantic_core import from_json, to_json
 from tenacity import AsyncRetrying, Retrying
 
 from xingchen_core import _http
-from xingchen_core._call import Call, Flow, Pause, Request, StreamCall
+from xingchen_core._call import Call, Flow, Listing, Page, Pause, Request, StreamCall
 from xingchen_core._config import ConnectionSettings
 from xingchen_core._errors import (
     APIConnectionError,
@@ -24,6 +24,7 @@ from xingchen_core._errors import (
     retry_after,
     status_error,
 )
+from xingchen_core._locks import ProcessLock
 from xingchen_core._retry import policy
 from xingchen_core._sse import SSEDecoder
 
@@ -52,6 +53,7 @@ class _Base:
         )
         self._silence = silence
         self._key = _http.HttpKey(self._origin, settings.proxy, tuple(timeout.as_dict().values()))
+        self._lock = settings.chat_lock or ProcessLock
         self._injected = settings.http_client
         self._injected_async = settings.http_async_client
 
@@ -196,13 +198,16 @@ def _is_event_stream(response: httpx.Response) -> bool:
 def _without_secrets(response: httpx.Response) -> httpx.Response:
     headers = [(k, v) for k, v in response.request.headers.multi_items() if k.lower() not in _SECRET_HEADERS]
     url = response.request.url
-    copy = httpx.Response(
+    return httpx.Response(
         response.status_code,
-        headers=[(k, v) for k, v in response.headers.multi_items() if k.lower() not in ("content-encoding", "set-cookie")],
+        headers=[
+            (k, v) for k, v in response.headers.multi_items() if k.lower() not in ("content-encoding", "set-cookie")
+        ],
         content=response.content,
-        request=httpx.Request(response.request.method, f"{url.scheme}://{url.netloc.decode()}{url.path}", headers=headers),
+        request=httpx.Request(
+            response.request.method, f"{url.scheme}://{url.netloc.decode()}{url.path}", headers=headers
+        ),
     )
-    return copy
 
 
 @lru_cache(maxsize=256)
@@ -283,8 +288,9 @@ class Client(_Base):
             APIConnectionError, APITimeoutError: There was no answer.
             APIResponseError: The answer is not what the API promises.
         """
-        result: T = Retrying(sleep=_sleep, **self._policy(call))(self._attempt, call)
-        return result
+        with self._lock(call.lock) if call.lock else nullcontext():
+            result: T = Retrying(sleep=_sleep, **self._policy(call))(self._attempt, call)
+            return result
 
     def stream(self, call: StreamCall[T]) -> Generator[T]:
         """Open a stream, wait for its first result, and return the results as they come.
@@ -294,8 +300,11 @@ class Client(_Base):
         Raises:
             XingchenError: As `send`; an error inside the stream carries `partial_text`.
         """
-        opened = Retrying(sleep=_sleep, **self._policy(call))(self._open, call)
-        results = self._results(call, *opened)
+        with ExitStack() as stack:
+            if call.lock:
+                stack.enter_context(self._lock(call.lock))
+            opened = Retrying(sleep=_sleep, **self._policy(call))(self._open, call)
+            results = self._results(call, *opened, stack.pop_all())
         next(results)  # started, so that closing it unread closes the connection too
         return results
 
@@ -313,6 +322,19 @@ class Client(_Base):
         except StopIteration as done:
             value: T = done.value
             return value
+
+    def iterate(self, listing: Listing[T]) -> Generator[T]:
+        """Walk a list page by page."""
+        steps = listing.steps()
+        page: Page[T] | None = None
+        with suppress(StopIteration):
+            while True:
+                step = steps.send(page)
+                if isinstance(step, Call):
+                    page = self.send(step)
+                else:
+                    page = None
+                    yield from step
 
     def _attempt(self, call: Call[T]) -> T:
         client = self._http_client()
@@ -345,26 +367,26 @@ class Client(_Base):
         chunks: Iterator[bytes],
         reading: "_Reading[T]",
         first: list[T],
+        lock: ExitStack,
     ) -> Generator[T]:
-        try:
-            yield None  # type: ignore[misc]  # consumed by stream()
-            yield from first
-            with self._breaking(reading):
-                reading.wait()
-                for chunk in chunks:
-                    if results := reading.feed(chunk):
-                        yield from results
-                        reading.wait()
-            with self._breaking(reading):
-                yield from reading.end()
-        except GeneratorExit:
-            response.close()
-            if follow := reading.abandoned(call):
-                with suppress(XingchenError):
-                    self.send(follow)
-            raise
-        finally:
-            response.close()
+        with lock, closing(response):
+            try:
+                yield None  # type: ignore[misc]  # consumed by stream()
+                yield from first
+                with self._breaking(reading):
+                    reading.wait()
+                    for chunk in chunks:
+                        if results := reading.feed(chunk):
+                            yield from results
+                            reading.wait()
+                with self._breaking(reading):
+                    yield from reading.end()
+            except GeneratorExit:
+                response.close()
+                if follow := reading.abandoned(call):
+                    with suppress(XingchenError):
+                        self.send(follow)
+                raise
 
     def _http_client(self) -> httpx.Client:
         if self._injected is not None:
@@ -392,12 +414,18 @@ class AsyncClient(_Base):
 
     async def send(self, call: Call[T]) -> T:
         """As `Client.send`."""
-        return await AsyncRetrying(sleep=_async_sleep, **self._policy(call))(self._attempt, call)
+        async with self._lock(call.lock) if call.lock else nullcontext():
+            return await AsyncRetrying(sleep=_async_sleep, **self._policy(call))(self._attempt, call)
 
     async def stream(self, call: StreamCall[T]) -> AsyncGenerator[T]:
         """As `Client.stream`: `async for delta in await client.stream(call)`."""
-        opened: tuple[httpx.Response, AsyncIterator[bytes], _Reading[T], list[T]] = await AsyncRetrying(sleep=_async_sleep, **self._policy(call))(self._open, call)
-        results = self._results(call, *opened)
+        async with AsyncExitStack() as stack:
+            if call.lock:
+                await stack.enter_async_context(self._lock(call.lock))
+            opened: tuple[httpx.Response, AsyncIterator[bytes], _Reading[T], list[T]] = await AsyncRetrying(
+                sleep=_async_sleep, **self._policy(call)
+            )(self._open, call)
+            results = self._results(call, *opened, stack.pop_all())
         await anext(results)
         return results
 
@@ -415,6 +443,20 @@ class AsyncClient(_Base):
         except StopIteration as done:
             value: T = done.value
             return value
+
+    async def iterate(self, listing: Listing[T]) -> AsyncGenerator[T]:
+        """As `Client.iterate`."""
+        steps = listing.steps()
+        page: Page[T] | None = None
+        with suppress(StopIteration):
+            while True:
+                step = steps.send(page)
+                if isinstance(step, Call):
+                    page = await self.send(step)
+                else:
+                    page = None
+                    for item in step:
+                        yield item
 
     async def _attempt(self, call: Call[T]) -> T:
         client = await self._http_client()
@@ -447,29 +489,29 @@ class AsyncClient(_Base):
         chunks: AsyncIterator[bytes],
         reading: "_Reading[T]",
         first: list[T],
+        lock: AsyncExitStack,
     ) -> AsyncGenerator[T]:
-        try:
-            yield None  # type: ignore[misc]  # consumed by stream()
-            for result in first:
-                yield result
-            with self._breaking(reading):
-                reading.wait()
-                async for chunk in chunks:
-                    if results := reading.feed(chunk):
-                        for result in results:
-                            yield result
-                        reading.wait()
-            with self._breaking(reading):
-                for result in reading.end():
+        async with lock, aclosing(response):
+            try:
+                yield None  # type: ignore[misc]  # consumed by stream()
+                for result in first:
                     yield result
-        except (GeneratorExit, asyncio.CancelledError):
-            await response.aclose()
-            if follow := reading.abandoned(call):
-                with suppress(XingchenError):
-                    await self.send(follow)
-            raise
-        finally:
-            await response.aclose()
+                with self._breaking(reading):
+                    reading.wait()
+                    async for chunk in chunks:
+                        if results := reading.feed(chunk):
+                            for result in results:
+                                yield result
+                            reading.wait()
+                with self._breaking(reading):
+                    for result in reading.end():
+                        yield result
+            except (GeneratorExit, asyncio.CancelledError):
+                await response.aclose()
+                if follow := reading.abandoned(call):
+                    with suppress(XingchenError):
+                        await self.send(follow)
+                raise
 
     async def _http_client(self) -> httpx.AsyncClient:
         if self._injected_async is not None:

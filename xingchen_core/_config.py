@@ -1,6 +1,7 @@
 """Settings: argument, then environment, then default. Read when an object is made, never at import."""
 
 import os
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
 from pydantic import (
@@ -67,6 +68,9 @@ class ConnectionSettings(BaseModel):
         max_retries: How often a failed request may be repeated; 1 + `max_retries` requests at most.
         proxy: URL of an HTTP or SOCKS proxy. Default: the environment's (`HTTPS_PROXY`), as httpx reads it.
         default_headers: Sent with every request.
+        chat_lock: Makes the lock of a key, an object for `with` and `async with`. Calls the service takes one at a time
+            (a chat whose history the platform keeps) hold it. Default: one that works within this process; give one
+            over Redis or a database to a fleet.
         http_client: An `httpx.Client` of yours; never closed by us. Default: one shared by all objects.
         http_async_client: An `httpx.AsyncClient` of yours. Default: one shared per running event loop.
     """
@@ -85,6 +89,7 @@ class ConnectionSettings(BaseModel):
     max_retries: int = Field(default=2, ge=0)
     proxy: str | None = Field(default=None, repr=False)
     default_headers: dict[str, str] | None = Field(default=None, repr=False)
+    chat_lock: Callable[[str], Any] | None = Field(default=None, exclude=True, repr=False)
     http_client: HttpClient = Field(default=None, exclude=True, repr=False)
     http_async_client: HttpAsyncClient = Field(default=None, exclude=True, repr=False)
 

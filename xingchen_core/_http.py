@@ -72,7 +72,7 @@ class SharedClients(Generic[C]):
         with self._lock:
             if key not in self._clients:
                 return None
-            client, users = self._clients[key]
+            _, users = self._clients[key]
             users.discard(user)
             return None if users else self._clients.pop(key)[0]
 

@@ -13,7 +13,7 @@ FIRST_WAIT = 0.5
 """Seconds before the first repetition; each further one doubles it. Half of a wait is random, to spread callers."""
 LONGEST_WAIT = 8.0
 LONGEST_RETRY_AFTER = 60.0
-"""A service that asks for a longer wait than this is not waited for: the error, with its `retry_after`, says how long."""
+"""A service that asks for a longer wait is not waited for: the error, with its `retry_after`, says how long."""
 
 
 LONGEST_TOTAL = 120.0
@@ -39,7 +39,7 @@ def seconds_to_wait(error: BaseException | None, attempt: int) -> float:
     if isinstance(error, APIStatusError) and error.retry_after is not None:
         return error.retry_after
     longest = min(LONGEST_WAIT, FIRST_WAIT * 2.0 ** (attempt - 1))
-    return longest * random.uniform(0.5, 1.0)  # noqa: S311  spreads callers, hides nothing
+    return longest * random.uniform(0.5, 1.0)
 
 
 def policy(request: Request, max_retries: int) -> dict[str, Any]:

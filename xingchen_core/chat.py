@@ -47,6 +47,7 @@ class Usage:
 
     @property
     def total_tokens(self) -> int:
+        """Input and output together."""
         return self.input_tokens + self.output_tokens
 
 
@@ -117,6 +118,7 @@ class Snapshots:
 
     @property
     def rewritten(self) -> bool:
+        """Whether the answer is not what was shown."""
         return self.latest != self.shown
 
 

@@ -1,6 +1,93 @@
-"""Xingchen (通义星尘): a typed function for every call of the service; each returns a `Call` for a client to send."""
+"""Xingchen (通义星尘): a typed function for every call of the service; each returns a `Call` for a client to send.
 
-from xingchen_core.characters.chat import ChatReader, chat, fresh_user_id, stop_generation, stream_chat
+| file | about |
+| --- | --- |
+| `chat.py` | chat and group chat, whole and streamed; stop |
+| `group.py` | who speaks next |
+| `history.py` | the platform's own history: read, rate, remind, reset; generated pictures |
+| `management.py` | characters as data |
+| `memory.py` | facts, summaries and personas from dialogue and documents; document conversion |
+| `knowledge.py` | knowledge bases and their files |
+| `completions.py` | the two model interfaces |
+| `models.py` | what a request is made of |
+"""
+
+from xingchen_core.characters.chat import (
+    ChatReader,
+    chat,
+    fresh_user_id,
+    stop_generation,
+    stream_chat,
+)
+from xingchen_core.characters.completions import (
+    CompletionRequest,
+    chat_completion,
+    completion,
+    stream_chat_completion,
+    stream_completion,
+)
+from xingchen_core.characters.group import (
+    NextSpeaker,
+    next_speaker,
+    with_speaker,
+)
+from xingchen_core.characters.history import (
+    GeneratedImage,
+    HistoryMessage,
+    Issuer,
+    all_history,
+    history,
+    image,
+    rate,
+    remind,
+    reset,
+    wait_for_image,
+)
+from xingchen_core.characters.knowledge import (
+    KnowledgeBase,
+    KnowledgeFile,
+    add_files,
+    all_files,
+    all_knowledge_bases,
+    create_knowledge_base,
+    delete_file,
+    delete_knowledge_base,
+    rename_file,
+    search_files,
+    search_knowledge_bases,
+    update_knowledge_base,
+    wait_for_files,
+)
+from xingchen_core.characters.management import (
+    AdvancedConfig,
+    CharacterRecord,
+    CharacterVersion,
+    KVMemoryConfig,
+    LongTermMemory,
+    Permissions,
+    StoredFile,
+    StoredPlugin,
+    all_characters,
+    create,
+    delete,
+    details,
+    edit,
+    recommend_version,
+    save_version,
+    search,
+    update,
+    versions,
+)
+from xingchen_core.characters.memory import (
+    Conversion,
+    conversion,
+    convert_document,
+    converted_document,
+    describe_file,
+    describe_text,
+    extract_facts,
+    extract_summary,
+)
 from xingchen_core.characters.models import (
     Character,
     CharacterParameters,
@@ -20,24 +107,81 @@ from xingchen_core.characters.models import (
 )
 
 __all__ = [
+    "AdvancedConfig",
     "Character",
     "CharacterParameters",
+    "CharacterRecord",
+    "CharacterVersion",
     "ChatReader",
     "ChatRequest",
+    "CompletionRequest",
+    "Conversion",
     "Function",
+    "GeneratedImage",
     "GroupChat",
     "GroupMember",
+    "HistoryMessage",
+    "Issuer",
+    "KVMemoryConfig",
+    "KnowledgeBase",
+    "KnowledgeFile",
+    "LongTermMemory",
     "Memory",
     "MemoryTag",
+    "NextSpeaker",
+    "Permissions",
     "PlatformPlugin",
     "RejectAnswerPlugin",
     "RejectCondition",
     "RejectKeyword",
     "Scenario",
+    "StoredFile",
+    "StoredPlugin",
     "TextToImagePlugin",
     "XingchenSettings",
+    "add_files",
+    "all_characters",
+    "all_files",
+    "all_history",
+    "all_knowledge_bases",
     "chat",
+    "chat_completion",
+    "completion",
+    "conversion",
+    "convert_document",
+    "converted_document",
+    "create",
+    "create_knowledge_base",
+    "delete",
+    "delete_file",
+    "delete_knowledge_base",
+    "describe_file",
+    "describe_text",
+    "details",
+    "edit",
+    "extract_facts",
+    "extract_summary",
     "fresh_user_id",
+    "history",
+    "image",
+    "next_speaker",
+    "rate",
+    "recommend_version",
+    "remind",
+    "rename_file",
+    "reset",
+    "save_version",
+    "search",
+    "search_files",
+    "search_knowledge_bases",
     "stop_generation",
     "stream_chat",
+    "stream_chat_completion",
+    "stream_completion",
+    "update",
+    "update_knowledge_base",
+    "versions",
+    "wait_for_files",
+    "wait_for_image",
+    "with_speaker",
 ]

@@ -58,8 +58,8 @@ WORDS: Mapping[str, type[APIStatusError]] = {
 (UNVERIFIED against the live service)."""
 
 ADVICE: Mapping[type[APIStatusError], str] = {
-    AuthenticationError: "Check the API key: Xingchen keys come from the Xingchen console; Model Studio keys do not work.",
-    PermissionDeniedError: "Check in the Xingchen console that the terms are accepted and the character is open to the API.",
+    AuthenticationError: "Check the API key: it must come from the Xingchen console; Model Studio keys do not work.",
+    PermissionDeniedError: "In the Xingchen console, accept the terms and open the character to the API.",
 }
 
 

@@ -15,6 +15,7 @@ from xingchen_core._call import Call, StreamCall
 from xingchen_core._errors import APIResponseError, ConfigurationError, UnsupportedOperationError, excerpt, status_error
 from xingchen_core._sse import ServerSentEvent
 from xingchen_core.characters._service import XINGCHEN, read_failure
+from xingchen_core.characters._wire import given
 from xingchen_core.characters.models import DEFAULT_MODEL, ChatRequest, GroupChat, Scenario, wire_message
 from xingchen_core.chat import Answer, ChatDelta, ChatReply, Message, Snapshots, StopCutter, ToolCall, Usage, cut
 
@@ -107,13 +108,9 @@ def _headers(route: str, request: ChatRequest) -> dict[str, str]:
     return headers
 
 
-def _given(**members: Any) -> dict[str, Any]:
-    return {name: value for name, value in members.items() if value is not None}
-
-
 def _payload(request: ChatRequest, *, stream: bool) -> dict[str, Any]:
     system, messages = _split_system(request.messages)
-    parameters = _given(
+    parameters = given(
         topP=request.top_p,
         topK=request.top_k,
         temperature=request.temperature,
@@ -125,11 +122,16 @@ def _payload(request: ChatRequest, *, stream: bool) -> dict[str, Any]:
     if stream:
         parameters["incrementalOutput"] = request.incremental_output
     parameters.update(request.model_kwargs)
-    return _given(
+    return given(
         model=request.model,
         parameters=parameters,
         input={"messages": [wire_message(m) for m in _turns(messages, request)], "aca": _aca(request, system)},
     )
+
+
+def group_body(request: ChatRequest) -> dict[str, Any]:
+    """Return the body that asks about a group chat without asking for an answer."""
+    return _payload(request, stream=False)
 
 
 def _split_system(messages: Sequence[Message]) -> tuple[str, list[Message]]:
@@ -186,8 +188,8 @@ def _aca(request: ChatRequest, system: str) -> dict[str, Any]:
         aca["botProfile"] = _bot_profile(request, system)
     if system and request.character is None:
         scenario["description"] = "\n".join(filter(None, [scenario.get("description"), system]))
-    aca |= _given(
-        userProfile=_given(userId=request.user_id, userName=request.user_name, basicInfo=request.user_info),
+    aca |= given(
+        userProfile=given(userId=request.user_id, userName=request.user_name, basicInfo=request.user_info),
         scenario=scenario or None,
         sampleMessages=[wire_message(m) for m in request.sample_messages] if request.sample_messages else None,
         memory=request.memory.wire() if request.memory else None,
@@ -203,7 +205,7 @@ def _aca(request: ChatRequest, system: str) -> dict[str, Any]:
 
 def _bot_profile(request: ChatRequest, system: str) -> dict[str, Any]:
     if request.character is None:
-        return _given(characterId=request.character_id, version=request.version, type=request.character_type)
+        return given(characterId=request.character_id, version=request.version, type=request.character_type)
     profile = request.character.wire()
     if system:
         profile["content"] = f"{profile['content']}\n{system}"
@@ -213,15 +215,15 @@ def _bot_profile(request: ChatRequest, system: str) -> dict[str, Any]:
 def _group(group: GroupChat) -> dict[str, Any]:
     aca: dict[str, Any] = {
         "botProfiles": [member.wire() for member in group.members],
-        "groupInfo": _given(name=group.name, description=group.description),
+        "groupInfo": given(name=group.name, description=group.description),
     }
     if group.speaker is not None:
-        aca["replySetting"] = _given(botName=group.speaker, thought=group.thought)
+        aca["replySetting"] = given(botName=group.speaker, thought=group.thought)
     return aca
 
 
 def _advanced_settings(request: ChatRequest) -> dict[str, Any]:
-    return _given(
+    return given(
         enableWebSearch=request.enable_web_search,
         searchEnhancedKeyword=request.search_enhanced_keyword,
         enableCharacterKbSearch=True if request.knowledge_base_ids else None,
@@ -237,7 +239,7 @@ def _function_choice(choice: str | None) -> dict[str, Any] | None:
 
 
 def _context(request: ChatRequest) -> dict[str, Any]:
-    return _given(
+    return given(
         useChatHistory=request.platform_history,  # always sent: the service's default is to keep history
         isRegenerate=True if request.regenerate else None,
         queryId=request.query_id,
@@ -250,7 +252,7 @@ def _reply(data: dict[str, Any], request: ChatRequest) -> ChatReply:
     answers = [_answer(messages, choice, data, request) for choice, messages in _results(data["choices"], request.n)]
     if not answers:
         raise APIResponseError("The service answered without an answer.", request_id=data.get("requestId"))
-    return ChatReply(tuple(answers), _usage(data.get("usage")), _metadata(data, request))
+    return ChatReply(tuple(answers), read_usage(data.get("usage")), _metadata(data, request))
 
 
 def _results(choices: list[dict[str, Any]], n: int) -> list[tuple[dict[str, Any], list[dict[str, Any]]]]:
@@ -281,7 +283,8 @@ def _answer(
 
 def _function_call(call: dict[str, Any] | None, request_id: str | None) -> tuple[str, tuple[ToolCall, ...]]:
     """Return thought and calls. The service gives no ids: ours come from the request's, so that they are the same
-    however the answer was read."""
+    however the answer was read.
+    """
     if not call or not call.get("apiCallList"):
         return "", ()
     stem = request_id or uuid.uuid4().hex
@@ -299,15 +302,15 @@ def _arguments(value: Any) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _usage(usage: dict[str, Any] | None) -> Usage | None:
+def read_usage(usage: dict[str, Any] | None) -> Usage | None:
     """`userTokens` is part of `inputTokens`, so it is a detail and not added."""
     if not usage:
         return None
     return Usage(
         int(usage.get("inputTokens") or 0),
         int(usage.get("outputTokens") or 0),
-        input_details=_given(user_tokens=usage.get("userTokens") or None),
-        output_details=_given(plugin_tokens=usage.get("pluginTokens") or None),
+        input_details=given(user_tokens=usage.get("userTokens") or None),
+        output_details=given(plugin_tokens=usage.get("pluginTokens") or None),
     )
 
 
@@ -315,7 +318,7 @@ def _metadata(data: dict[str, Any], request: ChatRequest) -> dict[str, Any]:
     context = data.get("context") or {}
     metadata = {name: context[key] for key, name in CONTEXT_NAMES.items() if context.get(key) is not None}
     # The ids a regeneration needs have two spellings each, by SDK.
-    metadata |= _given(
+    metadata |= given(
         answer_id=context.get("answerId") or context.get("messageId"),
         query_id=context.get("queryId") or context.get("replyMessageId"),
         request_id=data.get("requestId") or context.get("requestId"),
@@ -336,7 +339,7 @@ def _moderation(meta: dict[str, Any] | None, request: ChatRequest) -> dict[str, 
         outcome = "passed"
     else:
         return {}
-    found = _given(
+    found = given(
         outcome=outcome, safe_answer=meta.get("safetyStdAnswer") or None, rewritten_text=meta.get("rewriteContent")
     )
     return {"moderation": found}
@@ -360,9 +363,11 @@ class ChatReader:
 
     @property
     def text(self) -> str:
+        """What the answer has said so far."""
         return "".join(self._parts)
 
     def read(self, event: ServerSentEvent) -> ChatDelta | None:
+        """Return what is new in an event."""
         if self._done:
             return None
         kind = event.event
@@ -416,7 +421,7 @@ class ChatReader:
             self._parts.append(held)
             stopped = self._cutter.stopped
         delta.last = True
-        delta.usage = _usage(self._usage)
+        delta.usage = read_usage(self._usage)
         delta.finish_reason = "stop" if stopped else self._finish_reason
         body = {"context": self._context, "requestId": self.request_id}
         delta.metadata = {**_metadata(body, self._request), **_moderation(self._meta, self._request)}
@@ -425,6 +430,7 @@ class ChatReader:
         return delta
 
     def end(self) -> Iterable[ChatDelta]:
+        """Return the last delta if no event completed it; raise if the answer was cut."""
         if self._done:
             return []
         if not self.finished and self._request.require_end_mark:

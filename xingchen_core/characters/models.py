@@ -6,12 +6,12 @@ Source: Xingchen HTTP API, "platform character chat", "custom character chat", "
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, AliasChoices, BaseModel, ConfigDict, Field, model_validator
-from pydantic.alias_generators import to_camel
 
 from xingchen_core._config import ConnectionSettings
 from xingchen_core._errors import ConfigurationError, UnsupportedOperationError
 from xingchen_core._service import Service
 from xingchen_core.characters._service import XINGCHEN
+from xingchen_core.characters._wire import WireModel
 from xingchen_core.chat import Message
 
 CharacterType = Literal["virtual", "reproduction", "assistant"]
@@ -28,16 +28,6 @@ class XingchenSettings(ConnectionSettings):
     """
 
     service: ClassVar[Service] = XINGCHEN
-
-
-class WireModel(BaseModel):
-    """An object of the service: snake_case here, camelCase on the wire."""
-
-    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="forbid", frozen=True)
-
-    def wire(self) -> dict[str, Any]:
-        """Return the members that are set, under the service's names."""
-        return self.model_dump(by_alias=True, exclude_none=True)
 
 
 class Character(WireModel):
@@ -132,6 +122,7 @@ class Memory(WireModel):
     tags: tuple[MemoryTag, ...] | None = None
 
     def wire(self) -> dict[str, Any]:
+        """Return the members that are set; earlier messages in the service's shape."""
         body = super().wire()
         if self.originals is not None:
             body["originals"] = [wire_message(message) for message in self.originals]
