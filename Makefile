@@ -43,8 +43,8 @@ record: .venv/.installed-dev ## record cassettes against the service: costs mone
 	    echo 'XINGCHEN_API_KEY, DASHSCOPE_API_KEY or ALIBABA_CLOUD_ACCESS_KEY_ID. cassettes/README.md has the list.'; \
 	    exit 2; \
 	fi
-	RECORD_CASSETTES=1 $(PYTEST) -n 0 $(ARGS)
-	$(PYTEST) -n 0 tests/test_secrets.py
+	RECORD_CASSETTES=1 $(PYTEST) $(ARGS)
+	$(PYTEST) tests/test_secrets.py
 
 bench: .venv/.installed-dev ## what streaming and calling cost
 	@if [ -x bench/run ]; then bench/run $(ARGS); else echo 'There are no benchmarks (bench/run) yet.'; fi
