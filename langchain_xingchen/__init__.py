@@ -11,6 +11,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from langchain_xingchen._load import loads
+    from langchain_xingchen.chat_models import ChatXingchen
     from xingchen_core.characters import (
         Character,
         GroupChat,
@@ -19,9 +21,6 @@ if TYPE_CHECKING:
         MemoryTag,
         Scenario,
     )
-
-    from langchain_xingchen._load import loads
-    from langchain_xingchen.chat_models import ChatXingchen
 
 _LAZY = {
     "ChatXingchen": "langchain_xingchen.chat_models",

@@ -10,12 +10,12 @@ from langchain_core.language_models.base import LangSmithParams
 from langchain_core.messages import BaseMessage
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from pydantic import BaseModel, model_validator
-from xingchen_core import Call, ChatDelta, ChatReply, Flow, StreamCall, __version__
-from xingchen_core._config import ConnectionSettings, plain_timeout
-from xingchen_core.chat import estimate_tokens
 
 from langchain_xingchen._errors import model_errors
 from langchain_xingchen._messages import to_chunk, to_result
+from xingchen_core import Call, ChatDelta, ChatReply, Flow, StreamCall, __version__
+from xingchen_core._config import ConnectionSettings, plain_timeout
+from xingchen_core.chat import estimate_tokens
 
 
 class XingchenChatModel(BaseChatModel, ConnectionSettings):
@@ -158,9 +158,7 @@ class XingchenChatModel(BaseChatModel, ConnectionSettings):
     @property
     def lc_attributes(self) -> dict[str, Any]:
         """Nested settings as plain dicts, since `dumps` writes only what it knows."""
-        plain = {
-            name: _plain(value) for name, value in self if name in type(self).model_fields and _has_models(value)
-        }
+        plain = {name: _plain(value) for name, value in self if name in type(self).model_fields and _has_models(value)}
         if self.timeout is not None:
             plain["timeout"] = plain_timeout(self.timeout)
         return plain

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import langchain_core.exceptions as langchain
+
 import xingchen_core as core
 
 _REFUSAL: type[Exception] = getattr(langchain, "ModelRefusalError", langchain.ModelInvalidRequestError)

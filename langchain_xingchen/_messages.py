@@ -8,6 +8,7 @@ from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, Chat
 from langchain_core.messages.ai import UsageMetadata
 from langchain_core.messages.tool import tool_call_chunk
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
+
 from xingchen_core import Answer, ChatDelta, ChatReply, Message, ToolCall, UnsupportedOperationError, Usage
 from xingchen_core.chat import Role
 
@@ -42,7 +43,8 @@ def _to_message(message: BaseMessage, function_names: dict[str | None, str]) -> 
         raise UnsupportedOperationError(
             f"A {type(message).__name__} has no counterpart here: use system, human, AI or tool messages."
         )
-    name = message.name
+    # Summing the chunks of a stream loses the name, but not the metadata.
+    name = message.name or message.response_metadata.get("speaker")
     if isinstance(message, ToolMessage):
         name = name or function_names.get(message.tool_call_id)
     calls = message.tool_calls if isinstance(message, AIMessage) else []
@@ -100,7 +102,8 @@ def _to_ai_message(answer: Answer, reply: ChatReply, provider: str, usage: Usage
 
 def to_chunk(delta: ChatDelta, provider: str) -> ChatGenerationChunk:
     """Return a piece of an answer. What is known only at the end is on the last chunk: LangChain concatenates strings
-    and adds up numbers that come twice."""
+    and adds up numbers that come twice.
+    """
     if not delta.last:
         message = AIMessageChunk(content=delta.text, response_metadata={"model_provider": provider})
     else:

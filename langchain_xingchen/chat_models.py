@@ -1,15 +1,30 @@
 """`ChatXingchen`: a Xingchen character as a LangChain chat model."""
 
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
-from langchain_core.messages import BaseMessage
+from langchain_core.language_models import LanguageModelInput
+from langchain_core.messages import AIMessage, BaseMessage
+from langchain_core.messages.content import ImageContentBlock, create_image_block
+from langchain_core.runnables import Runnable
+from langchain_core.tools import BaseTool
+from langchain_core.utils.function_calling import convert_to_openai_tool
 from pydantic import ConfigDict
 
 from langchain_xingchen._base import XingchenChatModel
 from langchain_xingchen._errors import model_errors
 from langchain_xingchen._messages import to_messages
-from xingchen_core import Call, ChatDelta, ChatReply, ConfigurationError, Flow, StreamCall, characters
-from xingchen_core.characters import CharacterParameters, ChatRequest, XingchenSettings
+from xingchen_core import (
+    Call,
+    ChatDelta,
+    ChatReply,
+    ConfigurationError,
+    Flow,
+    StreamCall,
+    UnsupportedOperationError,
+    characters,
+)
+from xingchen_core.characters import CharacterParameters, ChatRequest, Function, GeneratedImage, XingchenSettings
 from xingchen_core.characters.models import DEFAULT_MODEL, WHO
 
 
@@ -32,7 +47,7 @@ class ChatXingchen(XingchenChatModel, CharacterParameters, XingchenSettings):
     a newline, since the service wants the roles to alternate.
 
     `response_metadata` holds `model_name`, `finish_reason`, `request_id`, `user_id` and, for stored characters,
-    `session_id`, `chat_id`, `message_id`, `answer_id`, `query_id`; `moderation` when moderation was asked for or struck.
+    `session_id`, `chat_id`, `message_id`, `answer_id`, `query_id`; `moderation` when it was asked for or struck.
 
     Raises:
         ConfigurationError: No key, or not exactly one of `character_id`, `character`, `group` in a call.
@@ -77,17 +92,21 @@ class ChatXingchen(XingchenChatModel, CharacterParameters, XingchenSettings):
         return bool(kwargs.get("platform_history", self.platform_history))
 
     def _chat(self, messages: list[BaseMessage], stop: list[str] | None, **kwargs: Any) -> Flow[Call[ChatReply]]:
-        yield from ()
-        return characters.chat(self._request(messages, stop, **kwargs))
+        request = yield from characters.with_speaker(self._request(messages, stop, **kwargs))
+        return characters.chat(request)
 
     def _stream_chat(
         self, messages: list[BaseMessage], stop: list[str] | None, **kwargs: Any
     ) -> Flow[StreamCall[ChatDelta]]:
-        yield from ()
-        return characters.stream_chat(self._request(messages, stop, **kwargs), stop_on_close=self.stop_on_close)
+        request = yield from characters.with_speaker(self._request(messages, stop, **kwargs))
+        return characters.stream_chat(request, stop_on_close=self.stop_on_close)
 
     def _request(self, messages: list[BaseMessage], stop: list[str] | None, **kwargs: Any) -> ChatRequest:
         kwargs.pop("stream", None)  # LangChain's own switch
+        if (tools := kwargs.pop("tools", None)) is not None:
+            kwargs["functions"] = [_function(convert_to_openai_tool(tool)) for tool in tools]
+        if (choice := kwargs.pop("tool_choice", None)) is not None:
+            kwargs["function_choice"] = _function_choice(choice, kwargs.get("functions") or [])
         if stop is not None:
             kwargs["stop"] = stop
         fields = {name: getattr(self, name) for name in CharacterParameters.model_fields}
@@ -101,6 +120,74 @@ class ChatXingchen(XingchenChatModel, CharacterParameters, XingchenSettings):
                 )
             fields["user_id"] = characters.fresh_user_id()
         return ChatRequest(**fields, messages=to_messages(messages))
+
+    def bind_tools(
+        self,
+        tools: Sequence[dict[str, Any] | type | Callable[..., Any] | BaseTool],
+        *,
+        tool_choice: dict[str, Any] | str | bool | None = None,
+        **kwargs: Any,
+    ) -> Runnable[LanguageModelInput, AIMessage]:
+        """Let the character call functions. It may still answer in words only: that is an answer, not an error.
+
+        Args:
+            tools: What LangChain takes for a tool: functions, `BaseTool`s, pydantic classes, OpenAI's dicts.
+            tool_choice: `auto` (the service's default), `none`, or the name of the one function to call. `any`
+                works with a single tool: the service cannot be told to call some function.
+            kwargs: Bound to each call.
+
+        Raises:
+            UnsupportedOperationError: `any` with several tools.
+            ValueError: `tool_choice` names none of the tools.
+        """
+        formatted = [convert_to_openai_tool(tool) for tool in tools]
+        if tool_choice is not None and tool_choice is not False:
+            kwargs["tool_choice"] = _function_choice(tool_choice, [_function(tool) for tool in formatted])
+        return self.bind(tools=formatted, **kwargs)
+
+    def opening_line(self) -> str | None:
+        """Return the stored character's opening line: show it first; a chat never returns it.
+
+        An inline character has none. Source: `GET /v2/api/character/details`.
+        """
+        with model_errors():
+            return self.client().run(self._opening_line())
+
+    async def aopening_line(self) -> str | None:
+        """As `opening_line`."""
+        with model_errors():
+            return await self.async_client().run(self._opening_line())
+
+    def _opening_line(self) -> Flow[str | None]:
+        if self.character_id is None:
+            return None
+        character = yield characters.details(self.character_id, self.version)
+        return character.opening_line  # type: ignore[no-any-return]  # what a flow is sent is untyped
+
+    def generated_image(self, message: AIMessage, *, timeout: float = 120.0) -> ImageContentBlock:
+        """Wait for the picture of an answer of a character that draws (`TextToImagePlugin`).
+
+        The answer comes at once and the picture later; nothing in the answer tells that one is coming (UNVERIFIED).
+
+        Args:
+            message: The answer; its `response_metadata` holds `message_id` and `user_id`.
+            timeout: Seconds to wait at most.
+
+        Returns:
+            An image block with the picture's URL; `extras["urls"]` has all of them if there are several.
+
+        Raises:
+            APITimeoutError: No picture in time.
+            APIResponseError: The picture could not be made.
+            NotFoundError: The answer has no picture.
+        """
+        with model_errors():
+            return _image_block(self.client().run(_wait_for_image(message, timeout)))
+
+    async def agenerated_image(self, message: AIMessage, *, timeout: float = 120.0) -> ImageContentBlock:  # noqa: ASYNC109
+        """As `generated_image`. The limit counts the pauses between questions, so it is not `asyncio.timeout`."""
+        with model_errors():
+            return _image_block(await self.async_client().run(_wait_for_image(message, timeout)))
 
     def stop_generation(self, request_id: str, shown_text: str) -> bool:
         """End a running answer.
@@ -116,3 +203,40 @@ class ChatXingchen(XingchenChatModel, CharacterParameters, XingchenSettings):
         """As `stop_generation`."""
         with model_errors():
             return await self.async_client().send(characters.stop_generation(request_id, shown_text))
+
+
+def _function(tool: dict[str, Any]) -> Function:
+    function = tool["function"]
+    schema = function.get("parameters") or {"type": "object", "properties": {}}
+    return Function(name=function["name"], description=function.get("description") or "", parameters=schema)
+
+
+def _function_choice(choice: dict[str, Any] | str | bool, functions: list[Function]) -> str:
+    """Return LangChain's `tool_choice` as the service's: `auto`, `none` or a name."""
+    if isinstance(choice, dict):
+        choice = choice.get("function", choice).get("name") or choice.get("type") or ""
+    names = [function.name for function in functions]
+    if choice in ("any", "required", True):
+        if len(names) != 1:
+            raise UnsupportedOperationError(
+                "The service can be told to call one named function, not any of several: give tool_choice its name."
+            )
+        return names[0]
+    if choice in ("auto", "none"):
+        return str(choice)
+    if choice not in names:
+        raise ValueError(f"tool_choice {choice!r} is none of the tools: {', '.join(names)}")
+    return str(choice)
+
+
+def _wait_for_image(message: AIMessage, timeout: float) -> Flow[GeneratedImage]:
+    ids = message.response_metadata
+    if not ids.get("message_id") or not ids.get("user_id"):
+        raise ConfigurationError(
+            "This message has no message_id and user_id in response_metadata: pass an answer of a stored character."
+        )
+    return (yield from characters.wait_for_image(ids["message_id"], ids["user_id"], timeout=timeout))
+
+
+def _image_block(image: GeneratedImage) -> ImageContentBlock:
+    return create_image_block(url=image.urls[0], urls=list(image.urls) if len(image.urls) > 1 else None)

@@ -1,15 +1,15 @@
 """The error tree. Every exception this package raises on purpose is an `XingchenError`.
 
-    XingchenError
-    ├── ConfigurationError            something is missing or contradictory before anything was sent
-    ├── UnsupportedOperationError     the service has no way to do what was asked
-    ├── APIConnectionError            no answer, or the transport broke inside one
-    │   └── APITimeoutError
-    ├── APIResponseError              an answer that is not what the API promises
-    └── APIStatusError                the service said no
-        ├── BadRequestError ── ContextOverflowError, ContentFilterError
-        ├── AuthenticationError, PermissionDeniedError, NotFoundError, BillingError
-        └── RateLimitError, InternalServerError
+XingchenError
+├── ConfigurationError            something is missing or contradictory before anything was sent
+├── UnsupportedOperationError     the service has no way to do what was asked
+├── APIConnectionError            no answer, or the transport broke inside one
+│   └── APITimeoutError
+├── APIResponseError              an answer that is not what the API promises
+└── APIStatusError                the service said no
+    ├── BadRequestError ── ContextOverflowError, ContentFilterError
+    ├── AuthenticationError, PermissionDeniedError, NotFoundError, BillingError
+    └── RateLimitError, InternalServerError
 """
 
 from collections.abc import Mapping

@@ -26,6 +26,7 @@ CONTEXT_NAMES = {
     "chatRoomId": "chat_room_id",
     "modelRequestId": "model_request_id",
     "isSave": "is_saved",
+    "speaker": "speaker",  # ours, in group chats
 }
 """Ids of an answer that callers can use again. Inline characters have few of them."""
 
@@ -273,12 +274,23 @@ def _answer(
     thought, calls = _function_call(first.get("functionCall"), data.get("requestId"))
     return Answer(
         text,
-        name=first.get("name"),
+        name=_speaker(first, request),
         reasoning=thought,
         tool_calls=calls,
         finish_reason="stop" if stopped else first.get("finishReason") or choice.get("stopReason"),
-        metadata=_moderation(first.get("meta"), request),
+        metadata=_moderation(first.get("meta"), request) | _speaker_metadata(first, request),
     )
+
+
+def _speaker(message: dict[str, Any], request: ChatRequest) -> str | None:
+    """Return who speaks in a group chat; elsewhere there is only one."""
+    if request.group is None:
+        return None
+    return message.get("name") or request.group.speaker
+
+
+def _speaker_metadata(message: dict[str, Any], request: ChatRequest) -> dict[str, Any]:
+    return given(speaker=_speaker(message, request))
 
 
 def _function_call(call: dict[str, Any] | None, request_id: str | None) -> tuple[str, tuple[ToolCall, ...]]:
@@ -388,7 +400,10 @@ class ChatReader:
         choice = choices[0] if choices else {}
         messages = choice.get("messages")
         message = messages[0] if messages else {}
-        delta = ChatDelta(self._shown(message.get("content") or ""), message.get("name"))
+        delta = ChatDelta(self._shown(message.get("content") or ""))
+        if self._request.group is not None:
+            delta.name = _speaker(message, self._request)
+            self._context["speaker"] = delta.name or self._context.get("speaker")
         if "functionCall" in message:
             delta.reasoning, delta.tool_calls = _function_call(message["functionCall"], self.request_id)
         if meta := message.get("meta"):
