@@ -104,22 +104,23 @@ def to_chunk(delta: ChatDelta, provider: str) -> ChatGenerationChunk:
     """Return a piece of an answer. What is known only at the end is on the last chunk: LangChain concatenates strings
     and adds up numbers that come twice.
     """
-    if not delta.last:
-        message = AIMessageChunk(content=delta.text, response_metadata={"model_provider": provider})
-    else:
-        message = AIMessageChunk(
-            content=delta.text,
-            response_metadata={"model_provider": provider, **_finish(delta.finish_reason), **delta.metadata},
-            usage_metadata=_usage(delta.usage),
-            chunk_position="last",
-        )
-    if delta.reasoning:
-        message.additional_kwargs = _additional(delta.reasoning)
-    if delta.tool_calls:
-        message.tool_call_chunks = [
+    if delta.last or delta.tool_calls:
+        # Calls must be there when the chunk is made: only then does it parse them.
+        calls = [
             tool_call_chunk(name=c.name, args=json.dumps(c.arguments, ensure_ascii=False), id=c.id, index=at)
             for at, c in enumerate(delta.tool_calls)
         ]
+        message = AIMessageChunk(
+            content=delta.text,
+            tool_call_chunks=calls,
+            response_metadata={"model_provider": provider, **_finish(delta.finish_reason), **delta.metadata},
+            usage_metadata=_usage(delta.usage),
+            chunk_position="last" if delta.last else None,
+        )
+    else:
+        message = AIMessageChunk(content=delta.text, response_metadata={"model_provider": provider})
+    if delta.reasoning:
+        message.additional_kwargs = _additional(delta.reasoning)
     if delta.name:
         message.name = delta.name
     return ChatGenerationChunk(message=message)
