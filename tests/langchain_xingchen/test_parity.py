@@ -1,0 +1,323 @@
+"""One answer, however it is asked for: `invoke`, the sum of `stream`, their async twins, and the v3 event stream."""
+
+import json
+from collections.abc import AsyncIterator, Callable, Iterator
+from functools import reduce
+from itertools import pairwise
+from operator import add
+from typing import Any, Literal
+
+import httpx
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from langchain_core.messages import AIMessage, AIMessageChunk
+
+from langchain_xingchen import ChatXingchen
+from xingchen_core.emulator import Emulator
+
+Ways = dict[str, Callable[..., AIMessage]]
+Script = Callable[[Emulator], None]
+
+RISK = {"hasRisk": True, "safetyStdAnswer": "换个话题吧。"}
+
+# name: (what the service is told to say, the model's fields, the text, the finish reason, other metadata)
+ANSWERS: dict[str, tuple[Script, dict[str, Any], str, str, dict[str, Any]]] = {
+    "plain": (lambda e: e.reply("Fine, thank you."), {}, "Fine, thank you.", "stop", {}),
+    "unicode": (lambda e: e.reply("你好👋🏽\u2028e\u0301"), {}, "你好👋🏽\u2028e\u0301", "stop", {}),
+    "whitespace": (lambda e: e.reply(" \n", chunks=[" ", "\n"]), {}, " \n", "stop", {}),
+    "looks like an event": (lambda e: e.reply("data: [DONE]\n\nevent:error"), {}, "data: [DONE]\n\nevent:error", "stop", {}),
+    "empty": (lambda e: e.reply(""), {}, "", "stop", {}),
+    "length": (lambda e: e.reply("很久很久以", finish_reason="length"), {}, "很久很久以", "length", {}),
+    "flagged": (
+        lambda e: e.reply("不说这个。", meta=RISK),
+        {},
+        "不说这个。",
+        "stop",
+        {"moderation": {"outcome": "flagged", "safe_answer": "换个话题吧。"}},
+    ),
+    "passed": (
+        lambda e: e.reply("好的。"),
+        {"data_inspection": True},
+        "好的。",
+        "stop",
+        {"moderation": {"outcome": "passed"}},
+    ),
+    "stop sequence": (
+        lambda e: e.reply("今天很好。明天见", chunks=["今天", "很好。明", "天见"]),
+        {"stop": ["。"]},
+        "今天很好",
+        "stop",
+        {},
+    ),
+    "stop sequence across pieces": (
+        lambda e: e.reply("回头再见吧", chunks=["回头再", "见吧"], finish_reason="length"),
+        {"stop": ["见了", "再见"]},
+        "回头",
+        "stop",
+        {},
+    ),
+    "no stop sequence after all": (
+        lambda e: e.reply("下次再", chunks=["下次", "再"], finish_reason="length"),
+        {"stop": ["再见"]},
+        "下次再",
+        "length",
+        {},
+    ),
+    "platform history": (lambda e: e.reply("记住啦。"), {"platform_history": True}, "记住啦。", "stop", {}),
+    "stored nowhere": (
+        lambda e: e.reply("我是小婉。"),
+        {"character_id": None, "character": {"name": "小婉", "content": "你是小婉。"}},
+        "我是小婉。",
+        "stop",
+        {},
+    ),
+}
+WIRES: dict[str, dict[str, Any]] = {
+    "as documented": {},
+    "CRLF": {"crlf": True},
+    "single bytes": {"split_utf8": True},
+    "keep-alives": {"keepalive": 2},
+    "all of it": {"crlf": True, "split_utf8": 2, "keepalive": True},
+}
+
+
+def answer(
+    ways: Ways, name: str, wire: str = "as documented", output_version: str | None = None, **fields: Any
+) -> dict[str, AIMessage]:
+    """The same scripted answer by each way, from an emulator of its own: they all count their ids from 1."""
+    script, usual_fields, *_ = ANSWERS[name]
+    answers = {}
+    for way, ask in ways.items():
+        with Emulator() as emulator:
+            emulator.wire(**WIRES[wire])
+            script(emulator)
+            settings = {"character_id": "demo", "api_key": "test-key", "user_id": "u1", "output_version": output_version}
+            with ChatXingchen(**{**settings, "base_url": emulator.url, **usual_fields, **fields}) as model:
+                answers[way] = ask(model, "你好")
+    return answers
+
+
+@pytest.mark.parametrize("incremental", [True, False], ids=["incremental", "cumulative"])
+@pytest.mark.parametrize("wire", WIRES)
+@pytest.mark.parametrize("name", ["unicode", "empty", "stop sequence across pieces", "flagged"])
+def test_the_shape_of_the_stream_is_invisible(ways: Ways, name: str, wire: str, *, incremental: bool) -> None:
+    """Cumulative or incremental events, line ends, torn characters and keep-alives change nothing in the answer."""
+    _, _, text, finish_reason, metadata = ANSWERS[name]
+    for message in answer(ways, name, wire, incremental_output=incremental).values():
+        assert message.content == text
+        assert message.response_metadata["finish_reason"] == finish_reason
+        assert metadata.items() <= message.response_metadata.items()
+
+
+@pytest.mark.parametrize("name", ANSWERS)
+def test_all_ways_agree(ways: Ways, event_ways: Ways, name: str) -> None:
+    """Content, usage and metadata are what the service said by all six ways, and equal."""
+    _, _, text, finish_reason, metadata = ANSWERS[name]
+    answers = answer(ways, name)
+    expected = answers["invoke"]
+    said = {"finish_reason": finish_reason, "user_id": "u1", "model_name": "xingchen-plus-v2", **metadata}
+    assert said.items() <= expected.response_metadata.items()
+    assert expected.usage_metadata is not None
+
+    for message in answers.values():
+        assert message.content == text
+        assert message.response_metadata == expected.response_metadata
+        assert message.usage_metadata == expected.usage_metadata
+        assert message.additional_kwargs == {}
+        assert message.id is not None
+        assert message.id.startswith("lc_run-")
+    for message in answer(event_ways, name).values():
+        assert without_index(message.content_blocks) == expected.content_blocks
+        assert message.response_metadata == {**expected.response_metadata, "output_version": "v1"}
+        assert message.usage_metadata == expected.usage_metadata
+
+
+@pytest.mark.parametrize("name", ANSWERS)
+def test_all_ways_agree_in_v1(ways: Ways, event_ways: Ways, name: str) -> None:
+    """With `output_version="v1"` the content is blocks by every way, and metadata and usage stay as they are."""
+    text = ANSWERS[name][2]
+    blocks = [{"type": "text", "text": text}] if text else []
+    plain = answer({"invoke": ways["invoke"]}, name)["invoke"]
+
+    for message in answer({**ways, **event_ways}, name, output_version="v1").values():
+        assert without_index(message.content) == blocks
+        assert message.response_metadata == {**plain.response_metadata, "output_version": "v1"}
+        assert message.usage_metadata == plain.usage_metadata
+
+
+def without_index(blocks: Any) -> list[dict[str, Any]]:
+    """Streams number their blocks; whole answers do not."""
+    return [{key: value for key, value in block.items() if key != "index"} for block in blocks]
+
+
+# The only complete answer in the vendor's help pages, with other ids.
+DOCUMENTED = {
+    "requestId": "r1",
+    "choices": [{"messages": [{"role": "assistant", "content": "我是小婉。", "finishReason": "stop"}], "stopReason": "stop"}],
+    "usage": {"outputTokens": 5, "inputTokens": 1336, "userTokens": 7},
+    "context": {
+        "chatRoomId": 10001,
+        "sessionId": "s1",
+        "chatId": "c1",
+        "messageId": "m1",
+        "enableDataInspection": False,
+        "isSave": True,
+        "requestId": "r1",
+        "modelRequestId": "q1",
+        "origin": "pass_v2",
+        "ext": "chat",
+    },
+    "stop": True,
+}
+METADATA = {
+    "model_provider": "xingchen",
+    "model_name": "xingchen-plus-v2",
+    "finish_reason": "stop",
+    "request_id": "r1",
+    "user_id": "u1",
+    "session_id": "s1",
+    "chat_id": "c1",
+    "message_id": "m1",
+    "answer_id": "m1",
+    "chat_room_id": 10001,
+    "model_request_id": "q1",
+    "is_saved": True,
+}
+USAGE = {"input_tokens": 1336, "output_tokens": 5, "total_tokens": 1341, "input_token_details": {"user_tokens": 7}}
+
+
+class Pieces(httpx.SyncByteStream, httpx.AsyncByteStream):
+    """A body that arrives in these pieces."""
+
+    def __init__(self, pieces: list[bytes]) -> None:
+        self._pieces = pieces
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self._pieces)
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for piece in self._pieces:
+            yield piece
+
+
+def answering(
+    events: list[dict[str, Any]],
+    body_pieces: Callable[[bytes], list[bytes]] = lambda body: [body],
+    whole: dict[str, Any] = DOCUMENTED,
+) -> ChatXingchen:
+    """A model whose service streams these events, and says `whole` when it does not stream."""
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        if request.headers["x-fag-servicename"] == "aca-chat-send":
+            return httpx.Response(200, json={"requestId": "r1", "code": 200, "success": True, "data": whole})
+        body = "".join(f"data:{json.dumps(event, ensure_ascii=False)}\n\n" for event in events).encode()
+        return httpx.Response(
+            200, headers={"content-type": "text/event-stream;charset=UTF-8"}, stream=Pieces(body_pieces(body))
+        )
+
+    transport = httpx.MockTransport(handle)
+    return ChatXingchen(
+        character_id="demo",
+        user_id="u1",
+        api_key="test-key",
+        http_client=httpx.Client(transport=transport),
+        http_async_client=httpx.AsyncClient(transport=transport),
+    )
+
+
+def piece(text: str, **members: Any) -> dict[str, Any]:
+    return {"requestId": "r1", "choices": [{"messages": [{"role": "assistant", "content": text}]}], **members}
+
+
+CLOSING = {**DOCUMENTED, "choices": [{"messages": [{"role": "assistant", "content": "", "finishReason": "stop"}]}]}
+
+
+def test_documented_answer(way: Callable[..., AIMessage]) -> None:
+    """The answer printed in the documentation gives exactly this message."""
+    message = way(answering([piece("我是"), piece("小婉。"), CLOSING]), "你是谁?")
+    assert message.content == "我是小婉。"
+    assert message.response_metadata == METADATA
+    assert message.usage_metadata == USAGE
+
+
+@pytest.mark.parametrize("place", ["on every event", "after the closing event", "with the text"])
+def test_usage_counts_once(
+    chunks_of: Callable[..., list[AIMessageChunk]], place: Literal["on every event", "after the closing event", "with the text"]
+) -> None:
+    """Wherever the service puts usage and context, they are on the last chunk, once, at their last value."""
+    ids = {"usage": DOCUMENTED["usage"], "context": DOCUMENTED["context"]}
+    early = {"usage": {"outputTokens": 1, "inputTokens": 1336, "userTokens": 7}, "context": DOCUMENTED["context"]}
+    done = {"requestId": "r1", "choices": [{"messages": [{"role": "assistant", "content": "", "finishReason": "stop"}]}]}
+    last_text = piece("小婉。", **ids)
+    last_text["choices"][0]["messages"][0]["finishReason"] = "stop"
+    events = {
+        "on every event": [piece("我是", **early), piece("小婉。", **early), CLOSING],
+        "after the closing event": [piece("我是"), piece("小婉。"), done, {"requestId": "r1", "choices": [], **ids}],
+        "with the text": [piece("我是"), last_text],
+    }[place]
+    chunks = chunks_of(answering(events), "你是谁?")
+
+    assert [chunk.usage_metadata for chunk in chunks if chunk.usage_metadata] == [USAGE]
+    assert [chunk.chunk_position for chunk in chunks] == [*[None] * (len(chunks) - 1), "last"]
+    for chunk in chunks[:-1]:
+        assert chunk.response_metadata == {"model_provider": "xingchen"}
+    assert chunks[-1].response_metadata == METADATA
+    assert reduce(add, chunks).content == "我是小婉。"
+
+
+@given(data=st.data(), text=st.text(max_size=40))
+@settings(max_examples=60, deadline=None)
+def test_no_chunking_glues_metadata(
+    chunks_of: Callable[..., list[AIMessageChunk]], data: st.DataObject, text: str
+) -> None:
+    """However the text is cut into events and the bytes into packets, the sum has the text once and clean metadata."""
+    events = [piece(part, usage=DOCUMENTED["usage"], context=DOCUMENTED["context"]) for part in cut(data, text)]
+    chunks = chunks_of(answering([*events, CLOSING], lambda body: cut(data, body)), "你好")
+
+    whole = reduce(add, chunks)
+    assert whole.content == text
+    assert whole.response_metadata == METADATA
+    assert whole.usage_metadata == USAGE
+    assert sum(chunk.usage_metadata is not None for chunk in chunks) == 1
+
+
+def cut(data: st.DataObject, whole: Any) -> list[Any]:
+    """The whole in pieces, some of them empty."""
+    places = data.draw(st.lists(st.integers(0, len(whole)), max_size=6).map(sorted))
+    return [whole[start:end] for start, end in pairwise([0, *places, len(whole)])]
+
+
+CALLS = [
+    {"name": "weather", "args": {"city": "杭州"}, "id": "call_r1_0", "type": "tool_call"},
+    {"name": "time", "args": {}, "id": "call_r1_1", "type": "tool_call"},
+]
+CALLING = {
+    "role": "assistant",
+    "content": "我查查。",
+    "functionCall": {
+        "thought": "要看天气",
+        "apiCallList": [{"apiName": "weather", "parameters": {"city": "杭州"}}, {"apiName": "time", "parameters": {}}],
+    },
+    "finishReason": "stop",
+}
+
+
+@pytest.mark.parametrize("usage", ["with the call", "after the call"])
+@pytest.mark.parametrize("output_version", ["v0", "v1"])
+def test_function_calls_agree(ways: Ways, event_ways: Ways, output_version: str, usage: str) -> None:
+    """Calls, their ids and the thought behind them are the same by every way, also when they are the whole stream."""
+    choice = {"requestId": "r1", "choices": [{"messages": [CALLING]}]}
+    ids = {"usage": DOCUMENTED["usage"], "context": DOCUMENTED["context"]}
+    events = [{**choice, **ids}] if usage == "with the call" else [choice, {"requestId": "r1", **ids}]
+    for name, ask in {**ways, **event_ways}.items():
+        model = answering(events, whole={**choice, **ids}).model_copy(update={"output_version": output_version})
+        message = ask(model, "杭州天气怎么样?")
+
+        assert message.tool_calls == CALLS, name
+        assert without_index(message.content_blocks) == [
+            {"type": "reasoning", "reasoning": "要看天气"},
+            {"type": "text", "text": "我查查。"},
+            *({key: call[key] for key in ("type", "name", "args", "id")} for call in CALLS),
+        ], name
+        assert message.usage_metadata == USAGE, name
