@@ -10,6 +10,7 @@ from vcr.cassette import Cassette
 
 from cassette_format import ACCOUNT, cassette_path, origin, recorder
 from isolation import block_network, callers_settings
+from xingchen_core._http import sync_clients
 
 ROOT = Path(__file__).parent.parent
 RECORDING = bool(os.environ.get("RECORD_CASSETTES"))
@@ -23,6 +24,14 @@ def only_loopback() -> Iterator[None]:
         if not RECORDING:
             block_network(patch)
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_connection_left() -> Iterator[None]:
+    """Clients that models share live as long as the process: the suite closes them before it ends."""
+    yield
+    for client in sync_clients.clients():
+        client.close()
 
 
 @pytest.fixture(autouse=True)
