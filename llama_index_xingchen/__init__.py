@@ -1,1 +1,54 @@
-"""Xingchen, Beebot and Bailian for LlamaIndex."""
+"""Alibaba's conversational services in LlamaIndex.
+
+```python
+from llama_index_xingchen import Xingchen
+
+Xingchen(character_id="...").complete("你好")
+```
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from llama_index_xingchen.llms import Xingchen
+    from xingchen_core.characters import (
+        Character,
+        GroupChat,
+        GroupMember,
+        Memory,
+        MemoryTag,
+        Scenario,
+    )
+
+_LAZY = {
+    "Xingchen": "llama_index_xingchen.llms",
+    **dict.fromkeys(
+        ("Character", "GroupChat", "GroupMember", "Memory", "MemoryTag", "Scenario"), "xingchen_core.characters"
+    ),
+}
+"""Loaded when first named, so that importing the package costs nothing that is not used."""
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    try:
+        return getattr(import_module(_LAZY[name]), name)
+    except ModuleNotFoundError as error:
+        if not (error.name or "").startswith("llama_index.core") and error.name != "llama_index":
+            raise
+        raise ImportError(
+            "llama_index_xingchen needs LlamaIndex: pip install 'xingchen-integrations[llama-index]'", name=error.name
+        ) from error
+
+
+__all__ = [
+    "Character",
+    "GroupChat",
+    "GroupMember",
+    "Memory",
+    "MemoryTag",
+    "Scenario",
+    "Xingchen",
+]

@@ -1,0 +1,172 @@
+"""What every LLM of this package does the same way: LlamaIndex's entry points, once."""
+
+from collections.abc import AsyncGenerator, Callable, Generator, Sequence
+from contextlib import aclosing, closing
+from typing import Any, TypeVar
+
+from llama_index.core.base.llms.types import (
+    ChatMessage,
+    ChatResponse,
+    ChatResponseAsyncGen,
+    ChatResponseGen,
+    CompletionResponse,
+    CompletionResponseAsyncGen,
+    CompletionResponseGen,
+    MessageRole,
+)
+from llama_index.core.llms.callbacks import llm_chat_callback, llm_completion_callback
+from llama_index.core.llms.llm import LLM
+from pydantic import Field, SerializationInfo, SerializerFunctionWrapHandler, model_serializer
+
+from llama_index_xingchen._messages import Responses, to_completion, to_response
+from llama_index_xingchen._observed import observed_async_stream, observed_stream
+from xingchen_core import Call, ChatDelta, ChatReply, Flow, StreamCall
+from xingchen_core._config import ConnectionSettings, plain_timeout
+
+R = TypeVar("R")
+
+_FRAMEWORK_KEYWORDS = ("formatted", "verbose", "tool_choice", "tool_required", "allow_parallel_tool_calls")
+"""LlamaIndex's own, passed along by its programs and agents; they are no part of a request."""
+
+_NOT_DUMPED = ("api_key", "proxy", "default_headers")
+"""Settings that hold secrets, or may."""
+
+_RESOLVED = ("api_key", "base_url")
+"""Settings that may have come from the environment: a pickle takes them along."""
+
+
+class XingchenLLM(LLM, ConnectionSettings):
+    """An LLM that turns messages into a call and leaves the rest to the client.
+
+    Attributes:
+        additional_kwargs: LlamaIndex's name for `model_kwargs`; both are sent, and of one name the latter's.
+        system_prompt: Sent as the first system message of every call, unless the messages have it already.
+    """
+
+    additional_kwargs: dict[str, Any] = Field(default_factory=dict)
+
+    def _chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> Flow[Call[ChatReply]]:
+        """Find the call that answers `messages`, with whatever has to be asked first."""
+        raise NotImplementedError
+
+    def _stream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> Flow[StreamCall[ChatDelta]]:
+        """As `_chat`, for an answer as it is made."""
+        raise NotImplementedError
+
+    # The eight entry points. Those of `complete` do not call those of `chat`: an observed call inside an observed call
+    # would be reported, and its tokens counted, twice.
+
+    @llm_chat_callback()
+    def chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
+        """Return the answer."""
+        return self._reply(messages, kwargs)
+
+    @llm_chat_callback()
+    async def achat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
+        """Return the answer."""
+        return await self._areply(messages, kwargs)
+
+    @observed_stream(llm_chat_callback)
+    def stream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseGen:
+        """Send the messages at once, and return the answer as it comes."""
+        return _read(self._deltas(messages, kwargs), _same)
+
+    @observed_async_stream(llm_chat_callback)
+    async def astream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseAsyncGen:
+        """Send the messages at once, and return the answer as it comes."""
+        return _aread(await self._adeltas(messages, kwargs), _same)
+
+    @llm_completion_callback()
+    def complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponse:
+        """Return the answer to one user message."""
+        return to_completion(self._reply(_user(prompt), kwargs))
+
+    @llm_completion_callback()
+    async def acomplete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponse:
+        """Return the answer to one user message."""
+        return to_completion(await self._areply(_user(prompt), kwargs))
+
+    @observed_stream(llm_completion_callback)
+    def stream_complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponseGen:
+        """Send one user message at once, and return the answer as it comes."""
+        return _read(self._deltas(_user(prompt), kwargs), to_completion)
+
+    @observed_async_stream(llm_completion_callback)
+    async def astream_complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponseAsyncGen:
+        """Send one user message at once, and return the answer as it comes."""
+        return _aread(await self._adeltas(_user(prompt), kwargs), to_completion)
+
+    def _reply(self, messages: Sequence[ChatMessage], kwargs: dict[str, Any]) -> ChatResponse:
+        client = self.client()
+        return to_response(client.send(client.run(self._chat(self._prompted(messages), **_own(kwargs)))))
+
+    async def _areply(self, messages: Sequence[ChatMessage], kwargs: dict[str, Any]) -> ChatResponse:
+        client = self.async_client()
+        return to_response(await client.send(await client.run(self._chat(self._prompted(messages), **_own(kwargs)))))
+
+    def _deltas(self, messages: Sequence[ChatMessage], kwargs: dict[str, Any]) -> Generator[ChatDelta]:
+        client = self.client()
+        return client.stream(client.run(self._stream_chat(self._prompted(messages), **_own(kwargs))))
+
+    async def _adeltas(self, messages: Sequence[ChatMessage], kwargs: dict[str, Any]) -> AsyncGenerator[ChatDelta]:
+        client = self.async_client()
+        return await client.stream(await client.run(self._stream_chat(self._prompted(messages), **_own(kwargs))))
+
+    def _prompted(self, messages: Sequence[ChatMessage]) -> Sequence[ChatMessage]:
+        """Put `system_prompt` first. LlamaIndex does so in some of its methods and forgets it in others."""
+        if not self.system_prompt or any(m.role in _SYSTEM and m.content == self.system_prompt for m in messages):
+            return messages
+        return [ChatMessage(role=MessageRole.SYSTEM, content=self.system_prompt), *messages]
+
+    @model_serializer(mode="wrap")
+    def custom_model_dump(self, handler: SerializerFunctionWrapHandler, info: SerializationInfo) -> dict[str, Any]:
+        """Dump the settings as plain data, without those that are secret or may hold a secret.
+
+        `from_dict` takes the key from the environment; `proxy` and `default_headers` have to be given again.
+        """
+        data: dict[str, Any] = handler(self)
+        data["class_name"] = self.class_name()
+        for name in _NOT_DUMPED:
+            data.pop(name, None)
+        if "stream_chunk_timeout" not in self.model_fields_set:
+            data.pop("stream_chunk_timeout", None)  # given as None it would mean: no limit
+        if self.timeout is not None:
+            data["timeout"] = plain_timeout(self.timeout)
+        return data
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Make the object again from what its maker gave.
+
+        LlamaIndex's own way, with every field, would make defaults look as if they had been asked for.
+        """
+        given = {*state["__pydantic_fields_set__"], *_RESOLVED}
+        self.__init__(**{name: value for name, value in state["__dict__"].items() if name in given})  # type: ignore[misc]
+
+
+_SYSTEM = (MessageRole.SYSTEM, MessageRole.DEVELOPER)
+
+
+def _own(kwargs: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in kwargs.items() if name not in _FRAMEWORK_KEYWORDS}
+
+
+def _user(prompt: str) -> list[ChatMessage]:
+    return [ChatMessage(role=MessageRole.USER, content=prompt)]
+
+
+def _same(response: ChatResponse) -> ChatResponse:
+    return response
+
+
+def _read(deltas: Generator[ChatDelta], convert: Callable[[ChatResponse], R]) -> Generator[R]:
+    responses = Responses()
+    with closing(deltas):
+        for delta in deltas:
+            yield convert(responses.add(delta))
+
+
+async def _aread(deltas: AsyncGenerator[ChatDelta], convert: Callable[[ChatResponse], R]) -> AsyncGenerator[R]:
+    responses = Responses()
+    async with aclosing(deltas):
+        async for delta in deltas:
+            yield convert(responses.add(delta))

@@ -1,0 +1,196 @@
+"""Messages both ways: LlamaIndex's to the services', replies and deltas to LlamaIndex's."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from llama_index.core.base.llms.types import (
+    CachePoint,
+    ChatMessage,
+    ChatResponse,
+    CitableBlock,
+    CitationBlock,
+    CompletionResponse,
+    ContentBlock,
+    MessageRole,
+    TextBlock,
+    ThinkingBlock,
+    ToolCallBlock,
+)
+from pydantic_core import from_json
+
+from xingchen_core import Answer, ChatDelta, ChatReply, Message, ToolCall, UnsupportedOperationError, Usage
+from xingchen_core.chat import Role
+
+_ROLES: dict[MessageRole, Role] = {
+    MessageRole.SYSTEM: "system",
+    MessageRole.DEVELOPER: "system",
+    MessageRole.USER: "user",
+    MessageRole.ASSISTANT: "assistant",
+    MessageRole.CHATBOT: "assistant",
+    MessageRole.MODEL: "assistant",
+    MessageRole.TOOL: "function",
+    MessageRole.FUNCTION: "function",
+}
+
+_SILENT = (ThinkingBlock, CitationBlock, CachePoint, ToolCallBlock)
+"""Blocks of earlier answers, maybe another provider's, that are not said again. Tool calls travel apart."""
+
+
+def to_messages(messages: Sequence[ChatMessage]) -> list[Message]:
+    """Return LlamaIndex's messages as the services'.
+
+    Raises:
+        UnsupportedOperationError: A message holds something other than text.
+        ValueError: A message has an unknown role.
+    """
+    names = {call.tool_call_id: call.tool_name for message in messages for call in _calls(message)}
+    return [_to_message(message, names) for message in messages]
+
+
+def _to_message(message: ChatMessage, function_names: Mapping[str | None, str]) -> Message:
+    role = _ROLES.get(message.role)
+    if role is None:
+        raise ValueError(f"A message of role {message.role.value!r} has no counterpart here: use user or assistant.")
+    name = message.additional_kwargs.get("name")
+    if role == "function":
+        name = name or function_names.get(message.additional_kwargs.get("tool_call_id"))
+    calls = _calls(message) if role == "assistant" else []
+    return Message(
+        role=role,
+        # Joined as in `message.content`: what the caller sees there is what is sent.
+        content="\n".join(text for block in message.blocks if (text := _text(block, message.role)) is not None),
+        name=name,
+        tool_calls=tuple(ToolCall(c.tool_name, arguments(c.tool_kwargs), c.tool_call_id or "") for c in calls),
+    )
+
+
+def _calls(message: ChatMessage) -> list[ToolCallBlock]:
+    return [block for block in message.blocks if isinstance(block, ToolCallBlock)]
+
+
+def _text(block: ContentBlock, role: MessageRole) -> str | None:
+    if isinstance(block, TextBlock):
+        return block.text
+    if isinstance(block, CitableBlock):
+        return "\n".join(text for part in block.content if (text := _text(part, role)) is not None)
+    if isinstance(block, _SILENT):
+        return None
+    raise UnsupportedOperationError(
+        f"A {role.value} message holds a block of type {block.block_type!r}; this service reads text only. "
+        "Send the text of it."
+    )
+
+
+def arguments(value: dict[str, Any] | str | None) -> dict[str, Any]:
+    """Return the arguments of a call; what can be read of them while their JSON is still growing."""
+    if isinstance(value, str):
+        try:
+            value = from_json(value, allow_partial=True) if value.strip() else {}
+        except ValueError:
+            return {}
+    return value if isinstance(value, dict) else {}
+
+
+def to_response(reply: ChatReply) -> ChatResponse:
+    """Return a whole answer; the first of several, all of which are in `raw["answers"]`."""
+    answer = reply.answers[0]
+    raw = _raw(answer.finish_reason, reply.usage, reply.metadata | answer.metadata)
+    if len(reply.answers) > 1:
+        raw["answers"] = [_alternative(one) for one in reply.answers]
+    return ChatResponse(
+        message=_to_chat_message(answer.text, answer.reasoning, answer.tool_calls, answer.name),
+        raw=raw,
+        additional_kwargs=_counts(reply.usage),
+    )
+
+
+def _alternative(answer: Answer) -> dict[str, Any]:
+    return {"text": answer.text, **_finish(answer.finish_reason), **answer.metadata}
+
+
+def to_completion(response: ChatResponse) -> CompletionResponse:
+    """Return an answer, or a piece of one, without its message."""
+    return CompletionResponse(
+        text=response.message.content or "",
+        delta=response.delta,
+        raw=response.raw,
+        additional_kwargs={**response.message.additional_kwargs, **response.additional_kwargs},
+    )
+
+
+class Responses:
+    """Turns the deltas of one stream into responses: each with everything said so far, none changed afterwards."""
+
+    def __init__(self) -> None:
+        self._text = ""
+        self._reasoning = ""
+        self._calls: tuple[ToolCall, ...] = ()
+        self._name: str | None = None
+
+    def add(self, delta: ChatDelta) -> ChatResponse:
+        """Return the response after this delta. What is known only at the end is in the last one's `raw`."""
+        self._text += delta.text
+        self._reasoning += delta.reasoning
+        self._calls += delta.tool_calls
+        self._name = delta.name or self._name
+        additional = {"thinking_delta": delta.reasoning} if delta.reasoning else {}
+        return ChatResponse(
+            message=_to_chat_message(self._text, self._reasoning, self._calls, self._name),
+            delta=delta.text,
+            raw=_raw(delta.finish_reason, delta.usage, delta.metadata) if delta.last else {},
+            additional_kwargs=additional | _counts(delta.usage),
+        )
+
+
+def _to_chat_message(text: str, reasoning: str, calls: Sequence[ToolCall], name: str | None) -> ChatMessage:
+    """Return an answer. It has exactly one text block: LlamaIndex joins several by newlines."""
+    blocks: list[ContentBlock] = [TextBlock(text=text)]
+    # Prompts that quote a history print the additional keywords, so nothing that can be elsewhere goes there.
+    additional: dict[str, Any] = {}
+    if reasoning:
+        blocks.insert(0, ThinkingBlock(content=reasoning))
+    if calls:
+        blocks += [ToolCallBlock(tool_call_id=c.id, tool_name=c.name, tool_kwargs=c.arguments) for c in calls]
+        additional["tool_calls"] = [_tool_call(call) for call in calls]
+    if name:
+        additional["name"] = name
+    return ChatMessage(role=MessageRole.ASSISTANT, blocks=blocks, additional_kwargs=additional)
+
+
+def _tool_call(call: ToolCall) -> dict[str, Any]:
+    """Return a call in the form that LlamaIndex's streaming programs look for beside the blocks."""
+    function = {"name": call.name, "arguments": json.dumps(call.arguments, ensure_ascii=False)}
+    return {"id": call.id, "type": "function", "function": function}
+
+
+def _raw(finish_reason: str | None, usage: Usage | None, metadata: Mapping[str, Any]) -> dict[str, Any]:
+    return {**metadata, **_finish(finish_reason), **({"usage": _usage(usage)} if usage else {})}
+
+
+def _finish(reason: str | None) -> dict[str, str]:
+    return {"finish_reason": reason} if reason else {}
+
+
+def _usage(usage: Usage) -> dict[str, Any]:
+    """Return the counts under both names that token counters look for."""
+    counts: dict[str, Any] = {
+        **_counts(usage),
+        "input_tokens": usage.input_tokens,
+        "output_tokens": usage.output_tokens,
+    }
+    if usage.input_details:
+        counts["input_token_details"] = usage.input_details
+    if usage.output_details:
+        counts["output_token_details"] = usage.output_details
+    return counts
+
+
+def _counts(usage: Usage | None) -> dict[str, int]:
+    if usage is None:
+        return {}
+    return {
+        "prompt_tokens": usage.input_tokens,
+        "completion_tokens": usage.output_tokens,
+        "total_tokens": usage.total_tokens,
+    }

@@ -1,0 +1,192 @@
+"""`Xingchen`: a Xingchen character as a LlamaIndex LLM."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from llama_index.core.base.llms.types import ChatMessage, ChatResponse, LLMMetadata, MessageRole
+from llama_index.core.instrumentation import get_dispatcher  # type: ignore[attr-defined]  # missing in its __all__
+from llama_index.core.llms.function_calling import FunctionCallingLLM
+from llama_index.core.llms.llm import ToolSelection
+from pydantic import ConfigDict, Field
+
+from llama_index_xingchen._base import XingchenLLM
+from llama_index_xingchen._messages import to_messages
+from llama_index_xingchen._tools import first_call_only, function_choice, to_functions, to_tool_selections
+from xingchen_core import Call, ChatDelta, ChatReply, ConfigurationError, Flow, StreamCall, characters
+from xingchen_core.characters import CharacterParameters, ChatRequest, XingchenSettings
+from xingchen_core.characters.models import DEFAULT_MODEL, WHO
+
+if TYPE_CHECKING:
+    from llama_index.core.tools.types import BaseTool
+
+dispatcher = get_dispatcher(__name__)
+
+CONTEXT_WINDOW = 8192
+"""The service publishes no limit (UNVERIFIED). A character's prompt alone may take thousands of tokens; this is small
+enough to be safe with any model behind it."""
+
+NUM_OUTPUT = 512
+"""More than a character says in one turn."""
+
+
+class Xingchen(XingchenLLM, FunctionCallingLLM, CharacterParameters, XingchenSettings):
+    """A Xingchen (通义星尘) character: one stored on the platform, or one described here.
+
+    ```python
+    from llama_index.core.llms import ChatMessage
+    from llama_index_xingchen import Xingchen
+
+    llm = Xingchen(character_id="...", user_id="u1", user_name="小明")  # key from XINGCHEN_API_KEY
+    for response in llm.stream_chat([ChatMessage(role="user", content="你多大了?")]):
+        print(response.delta, end="", flush=True)
+    ```
+
+    An inline character needs no platform: `Xingchen(character=Character(name="小婉", content="你是小婉……"))`.
+
+    The fields are those of `CharacterParameters` (what is asked), `ConnectionSettings` (how) and LlamaIndex's own; each
+    of the first may also be given per call: `llm.chat(messages, user_id="u2", temperature=0.9)`. System messages become
+    part of the scenario of a stored character, and of the persona of an inline one. Consecutive messages of one role
+    are joined by a newline, since the service wants the roles to alternate.
+
+    Of a response, `raw` holds `usage`, `model_name`, `finish_reason`, `request_id`, `user_id` and, for stored
+    characters, `session_id`, `chat_id`, `message_id`, `answer_id`, `query_id`; `moderation` when moderation was asked
+    for or struck; `answers` when `n` asked for several. In a stream the last response has it, the others have `{}`.
+
+    Attributes:
+        context_window: Default 8192: the service publishes no limit. Raise it if your model reads more.
+        num_output: Default `max_tokens`, else 512.
+        is_function_calling_model: Whether agents and programs hand tools to the character as functions. Default False:
+            a character plays its part better than it calls functions, so agents reason in text (ReAct).
+        stop_on_close: Tell the service to stop generating when a stream is closed early. Closing the connection alone
+            is not documented to do so.
+
+    Raises:
+        ConfigurationError: No key, or not exactly one of `character_id`, `character`, `group` in a call.
+        UnsupportedOperationError: A message holds an image, a sound, a video or a document.
+        AuthenticationError, PermissionDeniedError, NotFoundError, RateLimitError, ...: See `xingchen_core`. An error
+            that broke a stream carries `partial_text`.
+        TypeError: A call was given a keyword that is none of these fields.
+
+    Source: Xingchen HTTP API, `POST /v2/api/chat/send`.
+    """
+
+    model_config = ConfigDict(
+        extra="forbid",
+        hide_input_in_errors=True,
+        arbitrary_types_allowed=True,
+        populate_by_name=True,
+        protected_namespaces=(),
+    )
+
+    context_window: int = Field(default=CONTEXT_WINDOW, gt=0)
+    num_output: int | None = Field(default=None, gt=0)
+    is_function_calling_model: bool = False
+    stop_on_close: bool = False
+
+    @classmethod
+    def class_name(cls) -> str:
+        """Return the name that dumps and traces carry."""
+        return "xingchen_llm"
+
+    @property
+    def metadata(self) -> LLMMetadata:
+        """What LlamaIndex sizes prompts and chooses agents by."""
+        return LLMMetadata(
+            context_window=self.context_window,
+            num_output=self.num_output or self.max_tokens or NUM_OUTPUT,
+            is_chat_model=True,
+            is_function_calling_model=self.is_function_calling_model,
+            model_name=self.model or DEFAULT_MODEL,
+        )
+
+    def _chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> Flow[Call[ChatReply]]:
+        yield from ()
+        return characters.chat(self._request(messages, **kwargs))
+
+    def _stream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> Flow[StreamCall[ChatDelta]]:
+        yield from ()
+        return characters.stream_chat(self._request(messages, **kwargs), stop_on_close=self.stop_on_close)
+
+    def _request(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatRequest:
+        if "model_name" in kwargs:
+            kwargs["model"] = kwargs.pop("model_name")
+        if unknown := kwargs.keys() - _PER_CALL:
+            raise TypeError(
+                f"Xingchen got an unexpected keyword for a call: {', '.join(sorted(unknown))}. What shapes the answer "
+                "may be given per call; how to reach the service belongs in the constructor."
+            )
+        fields = {name: getattr(self, name) for name in CharacterParameters.model_fields}
+        if any(kwargs.get(name) is not None for name in WHO):
+            fields |= dict.fromkeys(WHO)  # a call that names another character means that one
+        additional = kwargs.pop("additional_kwargs", self.additional_kwargs)
+        fields |= kwargs
+        fields["model_kwargs"] = {**additional, **fields["model_kwargs"]}
+        if fields["user_id"] is None:
+            if fields["platform_history"]:
+                raise ConfigurationError(
+                    "platform_history=True needs user_id: the platform keeps one history per character and user."
+                )
+            fields["user_id"] = characters.fresh_user_id()
+        return ChatRequest(**fields, messages=to_messages(messages))
+
+    def _prepare_chat_with_tools(
+        self,
+        tools: Sequence["BaseTool"],
+        user_msg: str | ChatMessage | None = None,
+        chat_history: list[ChatMessage] | None = None,
+        verbose: bool = False,
+        allow_parallel_tool_calls: bool = False,
+        tool_required: bool = False,
+        *,
+        tool_choice: str | dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> dict[str, Any]:
+        """Return the arguments of `chat` that hand `tools` to the character as functions."""
+        messages = list(chat_history or [])
+        if isinstance(user_msg, str):
+            user_msg = ChatMessage(role=MessageRole.USER, content=user_msg)
+        if user_msg is not None:
+            messages.append(user_msg)
+        functions = to_functions(tools)
+        choice = function_choice(tool_choice, tool_required, [function.name for function in functions])
+        return {"messages": messages, "functions": functions or None, "function_choice": choice, **kwargs}
+
+    def _validate_chat_with_tools_response(
+        self,
+        response: ChatResponse,
+        tools: Sequence["BaseTool"],
+        allow_parallel_tool_calls: bool = False,
+        **kwargs: Any,
+    ) -> ChatResponse:
+        return response if allow_parallel_tool_calls else first_call_only(response)
+
+    def get_tool_calls_from_response(
+        self, response: ChatResponse, error_on_no_tool_call: bool = True, **kwargs: Any
+    ) -> list[ToolSelection]:
+        """Return the functions the character wants called.
+
+        Raises:
+            ValueError: There is none, and `error_on_no_tool_call` is set.
+        """
+        selections = to_tool_selections(response)
+        if not selections and error_on_no_tool_call:
+            raise ValueError(f"Expected at least one function call, got the text {response.message.content!r}.")
+        return selections
+
+    @dispatcher.span
+    def stop_generation(self, request_id: str, shown_text: str) -> bool:
+        """End a running answer.
+
+        Args:
+            request_id: `request_id` of the answer's `raw`.
+            shown_text: What the user has seen; the platform keeps it as the answer.
+        """
+        return self.client().send(characters.stop_generation(request_id, shown_text))
+
+    @dispatcher.span
+    async def astop_generation(self, request_id: str, shown_text: str) -> bool:
+        """As `stop_generation`."""
+        return await self.async_client().send(characters.stop_generation(request_id, shown_text))
+
+
+_PER_CALL = {*ChatRequest.model_fields, "additional_kwargs"} - {"messages"}
