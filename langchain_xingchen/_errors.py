@@ -23,6 +23,7 @@ _COUNTERPARTS: dict[type[core.XingchenError], type[Exception]] = {
     core.NotFoundError: langchain.ModelNotFoundError,
     core.RateLimitError: langchain.ModelRateLimitError,
     core.InternalServerError: langchain.ModelAPIError,
+    core.APIStatusError: langchain.ModelError,  # a status with no class of its own, such as 405 or 408
 }
 
 
