@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncGenerator, Callable, Generator, Sequence
 from contextlib import aclosing, closing
+from inspect import unwrap
 from typing import Any, TypeVar
 
 from llama_index.core.base.llms.types import (
@@ -16,14 +17,20 @@ from llama_index.core.base.llms.types import (
 )
 from llama_index.core.llms.callbacks import llm_chat_callback, llm_completion_callback
 from llama_index.core.llms.llm import LLM
-from pydantic import Field, SerializationInfo, SerializerFunctionWrapHandler, model_serializer
+from llama_index.core.output_parsers.pydantic import PydanticOutputParser
+from llama_index.core.program.utils import FlexibleModel
+from llama_index.core.prompts import PromptTemplate
+from llama_index.core.types import PydanticProgramMode
+from pydantic import BaseModel, Field, SerializationInfo, SerializerFunctionWrapHandler, model_serializer
 
 from llama_index_xingchen._messages import Responses, to_completion, to_response
 from llama_index_xingchen._observed import observed_async_stream, observed_stream
+from llama_index_xingchen._structured import ObjectReader, aobjects, naming_the_answer, objects
 from xingchen_core import Call, ChatDelta, ChatReply, Flow, StreamCall
 from xingchen_core._config import ConnectionSettings, plain_timeout
 
 R = TypeVar("R")
+M = TypeVar("M", bound=BaseModel)
 
 _FRAMEWORK_KEYWORDS = ("formatted", "verbose", "tool_choice", "tool_required", "allow_parallel_tool_calls")
 """LlamaIndex's own, passed along by its programs and agents; they are no part of a request."""
@@ -117,6 +124,52 @@ class XingchenLLM(LLM, ConnectionSettings):
         if not self.system_prompt or any(m.role in _SYSTEM and m.content == self.system_prompt for m in messages):
             return messages
         return [ChatMessage(role=MessageRole.SYSTEM, content=self.system_prompt), *messages]
+
+    def structured_predict(
+        self, output_cls: type[M], prompt: PromptTemplate, llm_kwargs: dict[str, Any] | None = None, **prompt_args: Any
+    ) -> M:
+        """As LlamaIndex's; an answer without the object is a `ValueError` that names the model and quotes the text."""
+        with naming_the_answer(output_cls, self.metadata.model_name):
+            # Unwrapped: the span of this method is enough.
+            made: M = unwrap(super().structured_predict)(output_cls, prompt, llm_kwargs, **prompt_args)
+            return made
+
+    async def astructured_predict(
+        self, output_cls: type[M], prompt: PromptTemplate, llm_kwargs: dict[str, Any] | None = None, **prompt_args: Any
+    ) -> M:
+        """As `structured_predict`."""
+        with naming_the_answer(output_cls, self.metadata.model_name):
+            made: M = await unwrap(super().astructured_predict)(output_cls, prompt, llm_kwargs, **prompt_args)
+            return made
+
+    def _structured_stream_call(
+        self, output_cls: type[M], prompt: PromptTemplate, llm_kwargs: dict[str, Any] | None = None, **prompt_args: Any
+    ) -> Generator[M | list[M] | FlexibleModel | list[FlexibleModel]]:
+        if not self._answers_in_json():
+            return super()._structured_stream_call(output_cls, prompt, llm_kwargs, **prompt_args)
+        messages, reader = self._ask_for_json(output_cls, prompt, prompt_args)
+        return objects(self.stream_chat(messages, **(llm_kwargs or {})), reader)
+
+    async def _structured_astream_call(
+        self, output_cls: type[M], prompt: PromptTemplate, llm_kwargs: dict[str, Any] | None = None, **prompt_args: Any
+    ) -> AsyncGenerator[M | list[M] | FlexibleModel | list[FlexibleModel]]:
+        if not self._answers_in_json():
+            return await super()._structured_astream_call(output_cls, prompt, llm_kwargs, **prompt_args)
+        messages, reader = self._ask_for_json(output_cls, prompt, prompt_args)
+        return aobjects(await self.astream_chat(messages, **(llm_kwargs or {})), reader)
+
+    def _answers_in_json(self) -> bool:
+        """Whether objects come as text; else they come as the arguments of a function."""
+        if self.pydantic_program_mode == PydanticProgramMode.DEFAULT:
+            return not self.metadata.is_function_calling_model
+        return self.pydantic_program_mode == PydanticProgramMode.LLM
+
+    def _ask_for_json(
+        self, output_cls: type[M], prompt: PromptTemplate, prompt_args: dict[str, Any]
+    ) -> tuple[list[ChatMessage], ObjectReader[M]]:
+        """Return messages that ask for JSON in the words of LlamaIndex's own program, and what reads the answer."""
+        prompt.output_parser = PydanticOutputParser(output_cls=output_cls)
+        return prompt.format_messages(llm=self, **prompt_args), ObjectReader(output_cls, self.metadata.model_name)
 
     @model_serializer(mode="wrap")
     def custom_model_dump(self, handler: SerializerFunctionWrapHandler, info: SerializationInfo) -> dict[str, Any]:
