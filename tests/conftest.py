@@ -1,5 +1,6 @@
 """What holds for every test: no network but loopback, no settings from the caller's environment, no waiting."""
 
+import asyncio
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -42,8 +43,10 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(autouse=True)
-def no_waits() -> None:
-    """Retries wait for nothing. (The switch of `xingchen_core._retry` belongs here.)"""
+def no_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Retries and pauses wait for nothing. A test that looks at the waits replaces these two again."""
+    monkeypatch.setattr("xingchen_core._client._sleep", lambda _: None)
+    monkeypatch.setattr("xingchen_core._client._async_sleep", lambda _: asyncio.sleep(0))
 
 
 _recorded: set[Path] = set()
