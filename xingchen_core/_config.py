@@ -1,8 +1,10 @@
 """Settings: argument, then environment, then default. Read when an object is made, never at import."""
 
+import math
 import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
+from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -32,14 +34,23 @@ else:  # naming httpx's classes here would import httpx, the slowest part of a s
 _API_PATHS = ("/api/v1", "/compatible-mode/v1")
 
 
-def origin(url: str) -> str:
+def origin(url: str, name: str = "base_url") -> str:
     """Return `url` as an origin: no trailing slash and none of the API paths people copy with it.
 
     Raises:
-        ConfigurationError: The URL has no `http://` or `https://`.
+        ConfigurationError: It is none. `name` says which setting; its text is not repeated, it may hold a password.
     """
-    if not url.startswith(("http://", "https://")):
-        raise ConfigurationError(f"base_url must start with https:// (or http:// for a local server), got {url!r}.")
+    url = url.strip()
+    try:
+        parts = urlsplit(url)
+        is_origin = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:
+        is_origin = False
+    if not is_origin or "@" in parts.netloc or parts.query or parts.fragment:
+        raise ConfigurationError(
+            f"{name} must be https://host, or http://127.0.0.1:port for a local server; "
+            "a user name, a password, a query or a fragment cannot be part of it."
+        )
     url = url.rstrip("/")
     for path in _API_PATHS:
         url = url.removesuffix(path)
@@ -64,10 +75,12 @@ class ConnectionSettings(BaseModel):
         region: Picks the public host, for this object only.
         timeout: Seconds for each phase, or an `httpx.Timeout`. Default: connect 10 s, read as the service needs.
         stream_chunk_timeout: Longest silence in seconds before the first and between two events of a stream;
-            comments and keep-alives do not count as events. `None`: only `timeout` applies.
+            comments and keep-alives do not count as events. `None`: the service's default, 60 s or more; `math.inf`:
+            only `timeout` applies.
         max_retries: How often a failed request may be repeated; 1 + `max_retries` requests at most.
-        proxy: URL of an HTTP or SOCKS proxy. Default: the environment's (`HTTPS_PROXY`), as httpx reads it.
-        default_headers: Sent with every request.
+        proxy: URL of an HTTP or SOCKS proxy. Default: the environment's (`HTTPS_PROXY`), as httpx reads it. In no dump,
+            since it can hold a password.
+        default_headers: Sent with every request. In no dump either.
         chat_lock: Makes the lock of a key, an object for `with` and `async with`. Calls the service takes one at a time
             (a chat whose history the platform keeps) hold it. Default: one that works within this process; give one
             over Redis or a database to a fleet.
@@ -87,8 +100,8 @@ class ConnectionSettings(BaseModel):
     timeout: TimeoutTypes = Field(default=None, exclude=True)
     stream_chunk_timeout: float | None = Field(default=None, gt=0)
     max_retries: int = Field(default=2, ge=0)
-    proxy: str | None = Field(default=None, repr=False)
-    default_headers: dict[str, str] | None = Field(default=None, repr=False)
+    proxy: str | None = Field(default=None, exclude=True, repr=False)
+    default_headers: dict[str, str] | None = Field(default=None, exclude=True, repr=False)
     chat_lock: Callable[[str], Any] | None = Field(default=None, exclude=True, repr=False)
     http_client: HttpClient = Field(default=None, exclude=True, repr=False)
     http_async_client: HttpAsyncClient = Field(default=None, exclude=True, repr=False)
@@ -104,7 +117,11 @@ class ConnectionSettings(BaseModel):
             import httpx
 
             return httpx.Timeout(**value)
-        return float(value) if isinstance(value, int) else value
+        if isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value < math.inf:
+            return float(value)
+        if value is None or hasattr(value, "as_dict"):
+            return value
+        raise ValueError("timeout must be a positive number of seconds or an httpx.Timeout")
 
     @model_validator(mode="after")
     def _resolve_connection(self) -> Self:
@@ -112,7 +129,7 @@ class ConnectionSettings(BaseModel):
         if self.region is not None and self.region not in service.hosts:
             raise ConfigurationError(f"region must be one of {', '.join(service.hosts)}, got {self.region!r}.")
         if self.base_url is None and (url := environment(service.base_url_variable)):
-            self.__dict__["base_url"] = origin(url)
+            self.__dict__["base_url"] = origin(url, service.base_url_variable)
         if self.api_key is None and (key := environment(service.key_variable)):
             self.__dict__["api_key"] = SecretStr(key)
         self._require_credentials()
@@ -152,11 +169,10 @@ class ConnectionSettings(BaseModel):
         A `timeout` of the caller's holds for streams too; our default of it must not cut short a longer
         `stream_chunk_timeout`.
         """
-        given = "stream_chunk_timeout" in self.model_fields_set
-        if self.timeout is None:
-            return self.stream_chunk_timeout if given else self.service.stream_chunk_timeout
-        limits = (self.call_timeout().read, self.stream_chunk_timeout if given else self.service.stream_chunk_timeout)
-        return min((limit for limit in limits if limit is not None), default=None)
+        limit = self.stream_chunk_timeout or self.service.stream_chunk_timeout
+        own = None if self.timeout is None else self.call_timeout().read
+        shortest = limit if own is None else min(limit, own)
+        return None if shortest == math.inf else shortest
 
     def client(self) -> "Client":
         """Return the client of this object; it is made on first use and costs no connection of its own."""
