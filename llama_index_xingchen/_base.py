@@ -21,7 +21,7 @@ from llama_index.core.output_parsers.pydantic import PydanticOutputParser
 from llama_index.core.program.utils import FlexibleModel
 from llama_index.core.prompts import PromptTemplate
 from llama_index.core.types import PydanticProgramMode
-from pydantic import BaseModel, Field, SerializationInfo, SerializerFunctionWrapHandler, model_serializer
+from pydantic import BaseModel, ConfigDict, Field, SerializationInfo, SerializerFunctionWrapHandler, model_serializer
 
 from llama_index_xingchen._messages import Responses, to_completion, to_response
 from llama_index_xingchen._observed import observed_async_stream, observed_stream
@@ -49,6 +49,8 @@ class XingchenLLM(LLM, ConnectionSettings):
         additional_kwargs: LlamaIndex's name for `model_kwargs`; both are sent, and of one name the latter's.
         system_prompt: Sent as the first system message of every call, unless the messages have it already.
     """
+
+    model_config = ConfigDict(defer_build=True)  # nobody makes one of these; its validator would only slow the import
 
     additional_kwargs: dict[str, Any] = Field(default_factory=dict)
 

@@ -76,6 +76,7 @@ class Xingchen(XingchenLLM, FunctionCallingLLM, CharacterParameters, XingchenSet
         arbitrary_types_allowed=True,
         populate_by_name=True,
         protected_namespaces=(),
+        defer_build=False,
     )
 
     context_window: int = Field(default=CONTEXT_WINDOW, gt=0)
