@@ -4,6 +4,7 @@ from collections.abc import Callable, Generator, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar
 
+from xingchen_core._errors import XingchenError
 from xingchen_core._service import Service
 from xingchen_core._sse import ServerSentEvent
 
@@ -40,7 +41,17 @@ class Request:
     query: Mapping[str, str] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
     json: Any = None
-    """The body before encoding; `None` for no body."""
+    """The body before encoding; `None` for no JSON body."""
+    form: Mapping[str, str] | None = None
+    """A form as the body instead."""
+    origin: str | None = None
+    """Another host than the one of the settings."""
+    is_signed: bool = True
+    """False where the URL itself is the credential."""
+    shown_path: str | None = None
+    """What logs and errors show in place of a path that holds secrets."""
+    renew: "Callable[[], Request] | None" = None
+    """Makes the request anew for each attempt, where it holds a timestamp or an id that must not be used twice."""
     remembered: bool = False
     """True if the service keeps what it hears: then it is resent only when it was never received or was throttled."""
     lock: str | None = None
@@ -52,6 +63,8 @@ class Call(Request, Generic[T]):
     """An operation answered by one JSON body, which `parse` reads once it is known to be no failure."""
 
     parse: Callable[[Any], T]
+    known: Callable[[], T | None] | None = None
+    """The answer, if it is known already. Asked once the `lock` is held, so that of many callers one sends."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +74,8 @@ class StreamCall(Request, Generic[T]):
     reader: Callable[[], StreamReader[T]]
     dispatch_on_data: bool = False
     """True for a service that leaves out the blank line between events."""
+    recover: "Callable[[XingchenError], Flow[StreamCall[T]] | None] | None" = None
+    """Given the error that kept the stream from its first result: how to find another call to open in its place."""
     on_abandon: Callable[[Any], Call[Any] | None] | None = None
     """Given the reader of a stream that its consumer left early: the call that tells the service so."""
 

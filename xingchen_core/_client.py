@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator
 from contextlib import AsyncExitStack, ExitStack, aclosing, closing, contextmanager, nullcontext, suppress
 from functools import lru_cache
 from typing import Any, Generic, Self, TypeVar
+from urllib.parse import urlencode
 
 import httpx
 from pydantic_core import from_json, to_json
@@ -58,9 +59,14 @@ class _Base:
         self._injected_async = settings.http_async_client
 
     def _request(self, call: Request, client: httpx.Client | httpx.AsyncClient, *, stream: bool) -> httpx.Request:
+        if call.renew is not None:
+            call = call.renew()
         headers = {**self._headers, **call.headers}
         content = None
-        if call.json is not None:
+        if call.form is not None:
+            content = urlencode(sorted(call.form.items())).encode()
+            headers["Content-Type"] = "application/x-www-form-urlencoded"
+        elif call.json is not None:
             content = to_json(call.json)
             headers["Content-Type"] = "application/json"
         headers["Accept"] = "text/event-stream" if stream else "application/json"
@@ -68,7 +74,7 @@ class _Base:
             headers["Accept-Encoding"] = "identity"  # a compressor between us would hold events back
         return client.build_request(
             call.method,
-            _url(self._origin, call.path),
+            _url(call.origin or self._origin, call.path),
             params=call.query or None,
             headers=headers,
             content=content,
@@ -164,6 +170,8 @@ class _Base:
     @contextmanager
     def _logged(self, call: Request) -> Iterator[None]:
         """Write one debug line per attempt. Neither bodies nor query: they hold what people said."""
+        if call.shown_path is not None:
+            hide_paths_like(call.shown_path)
         outcome: object = "ok"
         try:
             yield
@@ -171,7 +179,7 @@ class _Base:
             outcome = type(error).__name__
             raise
         finally:
-            logger.debug("%s %s %s: %s", self._service.name, call.method, call.path, outcome)
+            logger.debug("%s %s %s: %s", self._service.name, call.method, call.shown_path or call.path, outcome)
 
     @contextmanager
     def _breaking(self, reading: "_Reading[Any]") -> Iterator[None]:
@@ -189,24 +197,52 @@ class _Base:
     def _policy(self, call: Request) -> dict[str, Any]:
         return policy(call, self._max_retries)
 
+    def _auth_of(self, call: Request) -> httpx.Auth | None:
+        return self._auth if call.is_signed else None
+
 
 def _is_event_stream(response: httpx.Response) -> bool:
     content_type: str = response.headers.get("content-type", "")
     return content_type.lower().startswith("text/event-stream")
 
 
+_hidden_paths: set[str] = set()
+
+
+def hide_paths_like(shown_path: str) -> None:
+    """Keep httpx's own log from showing a URL that is a credential: it logs every URL at level INFO.
+
+    `shown_path` has `***` where the secrets begin.
+    """
+    if shown_path not in _hidden_paths:
+        _hidden_paths.add(shown_path)
+        prefix = shown_path.partition("***")[0]
+
+        def redact(record: logging.LogRecord) -> bool:
+            if record.args and any(prefix in str(arg) for arg in record.args):
+                record.args = tuple(_hidden(arg, prefix) for arg in record.args)
+            return True
+
+        logging.getLogger("httpx").addFilter(redact)
+
+
+def _hidden(arg: object, prefix: str) -> object:
+    before, found, _ = str(arg).partition(prefix)
+    return f"{before}{prefix}***" if found else arg
+
+
 def _without_secrets(response: httpx.Response) -> httpx.Response:
     headers = [(k, v) for k, v in response.request.headers.multi_items() if k.lower() not in _SECRET_HEADERS]
-    url = response.request.url
+    url, path = response.request.url, response.request.url.path
+    for shown in _hidden_paths:
+        path = str(_hidden(path, shown.partition("***")[0]))
     return httpx.Response(
         response.status_code,
         headers=[
             (k, v) for k, v in response.headers.multi_items() if k.lower() not in ("content-encoding", "set-cookie")
         ],
         content=response.content,
-        request=httpx.Request(
-            response.request.method, f"{url.scheme}://{url.netloc.decode()}{url.path}", headers=headers
-        ),
+        request=httpx.Request(response.request.method, f"{url.scheme}://{url.netloc.decode()}{path}", headers=headers),
     )
 
 
@@ -289,6 +325,8 @@ class Client(_Base):
             APIResponseError: The answer is not what the API promises.
         """
         with self._lock(call.lock) if call.lock else nullcontext():
+            if call.known is not None and (known := call.known()) is not None:
+                return known
             result: T = Retrying(sleep=_sleep, **self._policy(call))(self._attempt, call)
             return result
 
@@ -303,7 +341,7 @@ class Client(_Base):
         with ExitStack() as stack:
             if call.lock:
                 stack.enter_context(self._lock(call.lock))
-            opened = Retrying(sleep=_sleep, **self._policy(call))(self._open, call)
+            opened = self._opened(call)
             results = self._results(call, *opened, stack.pop_all())
         next(results)  # started, so that closing it unread closes the connection too
         return results
@@ -339,14 +377,28 @@ class Client(_Base):
     def _attempt(self, call: Call[T]) -> T:
         client = self._http_client()
         with self._logged(call), self._translated():
-            response = client.send(self._request(call, client, stream=False), auth=self._auth)
+            response = client.send(self._request(call, client, stream=False), auth=self._auth_of(call))
             return self._read(call, response)
+
+    def _opened(self, call: StreamCall[T]) -> "tuple[httpx.Response, Iterator[bytes], _Reading[T], list[T]]":
+        try:
+            return self._retrying_open(call)
+        except XingchenError as error:
+            another = call.recover(error) if call.recover else None
+            if another is None:
+                raise
+        return self._retrying_open(self.run(another))
+
+    def _retrying_open(self, call: StreamCall[T]) -> "tuple[httpx.Response, Iterator[bytes], _Reading[T], list[T]]":
+        opened: tuple[httpx.Response, Iterator[bytes], _Reading[T], list[T]]
+        opened = Retrying(sleep=_sleep, **self._policy(call))(self._open, call)
+        return opened
 
     def _open(self, call: StreamCall[T]) -> "tuple[httpx.Response, Iterator[bytes], _Reading[T], list[T]]":
         client = self._http_client()
         reading = _Reading(self, call)
         with self._logged(call), self._breaking(reading):
-            response = client.send(self._request(call, client, stream=True), auth=self._auth, stream=True)
+            response = client.send(self._request(call, client, stream=True), auth=self._auth_of(call), stream=True)
             try:
                 if not response.is_success or not _is_event_stream(response):
                     response.read()
@@ -415,6 +467,8 @@ class AsyncClient(_Base):
     async def send(self, call: Call[T]) -> T:
         """As `Client.send`."""
         async with self._lock(call.lock) if call.lock else nullcontext():
+            if call.known is not None and (known := call.known()) is not None:
+                return known
             return await AsyncRetrying(sleep=_async_sleep, **self._policy(call))(self._attempt, call)
 
     async def stream(self, call: StreamCall[T]) -> AsyncGenerator[T]:
@@ -422,9 +476,7 @@ class AsyncClient(_Base):
         async with AsyncExitStack() as stack:
             if call.lock:
                 await stack.enter_async_context(self._lock(call.lock))
-            opened: tuple[httpx.Response, AsyncIterator[bytes], _Reading[T], list[T]] = await AsyncRetrying(
-                sleep=_async_sleep, **self._policy(call)
-            )(self._open, call)
+            opened = await self._opened(call)
             results = self._results(call, *opened, stack.pop_all())
         await anext(results)
         return results
@@ -461,14 +513,25 @@ class AsyncClient(_Base):
     async def _attempt(self, call: Call[T]) -> T:
         client = await self._http_client()
         with self._logged(call), self._translated():
-            response = await client.send(self._request(call, client, stream=False), auth=self._auth)
+            response = await client.send(self._request(call, client, stream=False), auth=self._auth_of(call))
             return self._read(call, response)
+
+    async def _opened(self, call: StreamCall[T]) -> "tuple[httpx.Response, AsyncIterator[bytes], _Reading[T], list[T]]":
+        try:
+            return await AsyncRetrying(sleep=_async_sleep, **self._policy(call))(self._open, call)
+        except XingchenError as error:
+            another = call.recover(error) if call.recover else None
+            if another is None:
+                raise
+        replacement = await self.run(another)
+        return await AsyncRetrying(sleep=_async_sleep, **self._policy(replacement))(self._open, replacement)
 
     async def _open(self, call: StreamCall[T]) -> "tuple[httpx.Response, AsyncIterator[bytes], _Reading[T], list[T]]":
         client = await self._http_client()
         reading = _Reading(self, call)
         with self._logged(call), self._breaking(reading):
-            response = await client.send(self._request(call, client, stream=True), auth=self._auth, stream=True)
+            request = self._request(call, client, stream=True)
+            response = await client.send(request, auth=self._auth_of(call), stream=True)
             try:
                 if not response.is_success or not _is_event_stream(response):
                     await response.aread()
