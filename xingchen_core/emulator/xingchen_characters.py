@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from xingchen_core.emulator.xingchen_errors import business, invalid, not_found
-from xingchen_core.emulator.xingchen_fields import member, objects, page, required_text, text, whole
+from xingchen_core.emulator.xingchen_fields import member, objects, page, required_text, strings, text, whole
 
 if TYPE_CHECKING:
     from xingchen_core.emulator.xingchen import Call, Xingchen
@@ -222,7 +222,7 @@ def search(call: "Call") -> dict[str, Any]:
     """`POST /v2/api/character/search`: newest change first unless asked otherwise."""
     where: dict[str, Any] = member(call.body, "where", dict) or {}
     name, scope = text(where, "characterName"), text(where, "scope")
-    kinds = set(member(where, "roleTypes", list) or [])
+    kinds = set(strings(where, "roleTypes"))
     if scope not in (None, "my", "public", "pre_configured"):
         raise invalid(f"where.scope must be my, public or pre_configured, not {scope!r}")
     characters = call.xingchen.characters
@@ -237,8 +237,8 @@ def search(call: "Call") -> dict[str, Any]:
         }[scope]
         if belongs and (name or "") in row["name"] and (not kinds or kinds & set(row.get("roleTypes", []))):
             rows.append(row)
-    orders: list[Any] = member(call.body, "orderBy", list) or ["gmtModified desc"]
-    column, _, direction = str(orders[0]).partition(" ")
+    orders = strings(call.body, "orderBy") or ["gmtModified desc"]
+    column, _, direction = orders[0].partition(" ")
     # The vendor's text says modifiedTime and createTime, its example gmtModified.
     column = {"modifiedTime": "gmtModified", "createTime": "gmtCreate"}.get(column, column)
     if column not in ("gmtModified", "gmtCreate") or direction not in ("", "asc", "desc"):
@@ -266,7 +266,7 @@ def _check(body: dict[str, Any], *, whole_character: bool) -> None:
     if text(body, "type") not in (None, "virtual", "reproduction", "assistant"):
         raise invalid("type must be virtual, reproduction or assistant")
     member(body, "avatar", dict)
-    member(body, "roleTypes", list)
+    strings(body, "roleTypes")
     config: dict[str, Any] = member(body, "advancedConfig", dict) or {}
     whole(config, "shortTermMemoryRound", 0, 2**31 - 1)
     for memory in objects(config, "longTermMemories"):

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from xingchen_core.emulator.xingchen_errors import invalid
-from xingchen_core.emulator.xingchen_fields import member, objects, required_text, text, whole
+from xingchen_core.emulator.xingchen_fields import member, objects, required_text, strings, text, whole
 
 LARGEST_SEED = 2**63 - 1
 ROLES = ("system", "user", "assistant", "function")
@@ -55,6 +55,8 @@ def check_group(body: dict[str, Any], *, streaming: bool) -> None:
         raise invalid("input.aca.botProfiles must have 1..10 members")
     for profile in profiles:
         required_text(profile, "name", where="botProfiles[].")
+        for name in ("characterId", "content", "traits", "task"):
+            text(profile, name, where="botProfiles[].")
         whole(profile, "version", 1, 2**31 - 1)
     required_text(body, "input.aca.userProfile.userId")
     if member(body, "input.aca.groupInfo", dict):
@@ -113,7 +115,7 @@ def _check_common(body: dict[str, Any], *, streaming: bool) -> None:
     objects(body, "input.aca.sampleMessages")
     for name in ("context", "scenario", "memory", "advancedSettings", "userProfile"):
         member(body, f"input.aca.{name}", dict)
-    member(body, "input.aca.advancedSettings.knowledgeBases", list)
+    strings(body, "input.aca.advancedSettings.knowledgeBases")
 
 
 def _check_functions(body: dict[str, Any]) -> None:
@@ -127,7 +129,7 @@ def _check_functions(body: dict[str, Any]) -> None:
     kind = text(choice, "type") or text(choice, "functionChoiceType")
     if kind not in (None, "none", "auto", "specific"):
         raise invalid(f"input.aca.functionChoice.type must be none, auto or specific, not {kind!r}")
-    names: list[Any] = member(choice, "names", list) or []
+    names = strings(choice, "names")
     if kind == "specific" and not (names and names[0] in [function["name"] for function in functions]):
         raise invalid("input.aca.functionChoice.names must name a function of functionList")
 

@@ -11,7 +11,7 @@ from xingchen_core.emulator._script import Fault, Turn
 from xingchen_core.emulator._wire import Answer, Event, EventStream
 from xingchen_core.emulator.xingchen_checks import check_parameters
 from xingchen_core.emulator.xingchen_errors import error_event, invalid, refuse, scripted
-from xingchen_core.emulator.xingchen_fields import member, objects, required_text, text, whole
+from xingchen_core.emulator.xingchen_fields import member, objects, required_text, strings, text, whole
 from xingchen_core.emulator.xingchen_generation import DEFAULT_MODEL, take_turn
 
 if TYPE_CHECKING:
@@ -26,8 +26,9 @@ def old(call: "Call") -> Answer | EventStream:
         raise invalid("tools must have 128 members at most")
     for tool in tools:
         required_text(tool, "function.name", where="tools[].")
+        member(tool, "function.parameters", dict, where="tools[].")
     _check_choice(call.body, tools)
-    return _complete(call, {}, count=1)
+    return _complete(call, [], count=1)
 
 
 def new(call: "Call") -> Answer | EventStream:
@@ -38,10 +39,9 @@ def new(call: "Call") -> Answer | EventStream:
     _check(call.body, roles=("system", "user", "assistant"))
     count = whole(call.body, "n", 1, 4) or 1
     member(call.body, "logit_bias", dict)
-    stops = call.body.get("stop", [])
-    if not isinstance(stops, str | list):
-        raise invalid("stop must be a string or an array of strings")
-    return _complete(call, {"stop": [stops] if isinstance(stops, str) else stops}, count=count)
+    one_stop = call.body.get("stop")
+    stops = [one_stop] if isinstance(one_stop, str) and one_stop else strings(call.body, "stop")
+    return _complete(call, stops, count=count)
 
 
 def _check(body: dict[str, Any], roles: tuple[str, ...]) -> None:
@@ -68,13 +68,13 @@ def _check_choice(body: dict[str, Any], tools: list[dict[str, Any]]) -> None:
         raise invalid(f"tool_choice must be none, auto, required or a function, not {choice!r}")
 
 
-def _complete(call: "Call", limits: dict[str, Any], *, count: int) -> Answer | EventStream:
+def _complete(call: "Call", stops: list[str], *, count: int) -> Answer | EventStream:
     core, body = call.xingchen.core, call.body
     turn = take_turn(call, body["messages"])
     if turn.fault and turn.fault.instead_of_answer:
         return refuse(core, turn.fault, call.request_id)
     call.xingchen.prompts.append(body["messages"])
-    choices = [_choice(call, turn, index, limits.get("stop", [])) for index in range(count)]
+    choices = [_choice(call, turn, index, stops) for index in range(count)]
     produced = [str(choice["message"]) if choice["tool"] else choice["message"]["content"] for choice in choices]
     spent = {
         "prompt_tokens": texts.count_prompt([message["content"] for message in body["messages"]]),

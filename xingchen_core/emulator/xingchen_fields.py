@@ -74,6 +74,14 @@ def objects(body: dict[str, Any], path: str, *, required: bool = False) -> list[
     return value
 
 
+def strings(body: dict[str, Any], path: str) -> list[str]:
+    """An array of strings; empty when absent."""
+    value: list[Any] = member(body, path, list) or []
+    if not all(isinstance(item, str) for item in value):
+        raise invalid(f"{path} must be an array of strings")
+    return value
+
+
 def page(rows: list[Any], body: dict[str, Any], *, repeated: int = 0) -> dict[str, Any]:
     """The page of rows the request asks for. Page 0 is taken as 1: the documents do not say which comes first.
 

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from xingchen_core.emulator.xingchen_errors import invalid, not_found
-from xingchen_core.emulator.xingchen_fields import member, page, required_text, text, whole
+from xingchen_core.emulator.xingchen_fields import member, page, required_text, strings, text, whole
 from xingchen_core.emulator.xingchen_rooms import Message, Room
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ def histories(call: "Call") -> dict[str, Any]:
     character_id, user_id = text(where, "characterId"), text(where, "bizUserId")
     session_id, number = text(where, "sessionId"), member(where, "chatRoomId", int)
     start, end = _time(where, "startTime"), _time(where, "endTime")
-    ids = member(where, "messageIds", list)
+    ids = strings(where, "messageIds")
     found: list[tuple[Room, Message]] = []
     for room in state.rooms.of(call.account):
         if character_id not in (None, room.character_id) or user_id not in (None, room.user_id):
@@ -28,7 +28,7 @@ def histories(call: "Call") -> dict[str, Any]:
         for message in room.messages:
             if state.reset_hides_history and message.session_id != room.session_id:
                 continue
-            if session_id not in (None, message.session_id) or (ids is not None and message.message_id not in ids):
+            if session_id not in (None, message.session_id) or (ids and message.message_id not in ids):
                 continue
             if (start is None or message.gmt_create >= start) and (end is None or message.gmt_create <= end):
                 found.append((room, message))
@@ -54,8 +54,8 @@ def _time(where: dict[str, Any], name: str) -> int | None:
 
 
 def _descending(body: dict[str, Any]) -> bool:
-    orders: list[Any] = member(body, "orderBy", list) or ["gmtCreate desc"]
-    column, _, direction = str(orders[0]).partition(" ")
+    orders = strings(body, "orderBy") or ["gmtCreate desc"]
+    column, _, direction = orders[0].partition(" ")
     if column not in ("gmtCreate", "gmtModified", "createTime", "modifiedTime") or direction not in ("", "asc", "desc"):
         raise invalid(f"orderBy {orders[0]!r} is not understood; use 'gmtCreate desc'")
     return direction == "desc"

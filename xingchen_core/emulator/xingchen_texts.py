@@ -74,14 +74,17 @@ def tokens(text: str) -> int:
 
 def sample_arguments(schema: Mapping[str, Any], said: str) -> dict[str, Any]:
     """Arguments that fit a function's JSON Schema: the user's words for strings, plain values for the rest."""
-    plain: dict[str, Any] = {"integer": 1, "number": 1.0, "boolean": True, "array": [], "object": {}}
-    properties: Mapping[str, Any] = schema.get("properties", {})
-    wanted = schema.get("required") or list(properties)
-    return {
-        name: (properties[name].get("enum") or [plain.get(properties[name].get("type", "string"), said)])[0]
-        for name in wanted
-        if name in properties
-    }
+    plain: dict[Any, Any] = {"integer": 1, "number": 1.0, "boolean": True, "array": [], "object": {}}
+    described: Any = schema.get("properties")
+    properties: dict[str, Any] = described if isinstance(described, dict) else {}
+    required: Any = schema.get("required")
+    arguments = {}
+    for name, kind in properties.items():
+        if isinstance(kind, dict) and (not isinstance(required, list) or name in required):
+            choices, type_ = kind.get("enum"), kind.get("type")
+            usual = plain.get(type_, said) if isinstance(type_, str) else said
+            arguments[name] = choices[0] if isinstance(choices, list) and choices else usual
+    return arguments
 
 
 def count_prompt(parts: Sequence[Any]) -> int:

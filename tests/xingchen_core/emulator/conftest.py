@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from typing import Any
 
 import httpx
@@ -75,6 +76,18 @@ class Api:
         """The whole stream, read to its end."""
         return self.post(path, body, self.named(path, sse=True))
 
+    def open(self, body: Any, **options: Any) -> AbstractContextManager[httpx.Response]:
+        """A chat stream that is read by the caller."""
+        return self.http.stream("POST", "chat/send", json=body, headers=self.named("chat/send", sse=True), **options)
+
+    def broken(self, body: Any) -> bytes:
+        """What came of a chat stream before its connection broke, as it must."""
+        received = b""
+        with pytest.raises(httpx.RemoteProtocolError, match="incomplete chunked read"), self.open(body) as response:  # noqa: PT012 - only reading on shows the break
+            for chunk in response.iter_raw():
+                received += chunk
+        return received
+
     def data(self, path: str, body: Any, **query: Any) -> Any:
         """`data` of a call that must go well."""
         return self._good(self.post(path, body, **query))
@@ -144,12 +157,14 @@ class Api:
 
 @pytest.fixture
 def emulator() -> Iterator[Emulator]:
+    """A running emulator with nothing scripted."""
     with Emulator() as running:
         yield running
 
 
 @pytest.fixture
 def api(emulator: Emulator) -> Iterator[Api]:
+    """A client of the account `test-key`."""
     client = Api(emulator.url)
     with client.http:
         yield client

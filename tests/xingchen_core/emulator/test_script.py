@@ -8,6 +8,7 @@ CALL = ("xingchen", "/v2/api/chat/send")
 
 
 def script(*items: Reply | Fault) -> Script:
+    """Return a script of these items, each once."""
     made = Script()
     for item in items:
         made.add(item)

@@ -15,7 +15,9 @@ GOOD = {
 }
 
 
-def send(api: Any, headers: dict[str, str | None], method: str = "POST", content: bytes | None = None) -> httpx.Response:
+def send(
+    api: Any, headers: dict[str, str | None], method: str = "POST", content: bytes | None = None
+) -> httpx.Response:
     """A chat with changed headers; None takes one away."""
     merged = {**GOOD, **headers}
     body = content if content is not None else httpx.Request("POST", "http://x", json=api.body()).content
@@ -241,9 +243,7 @@ def test_error_event_on_a_plain_call(api: Any, emulator: Emulator) -> None:
     ],
 )
 @pytest.mark.parametrize("after", [0, 2])
-def test_error_event(
-    api: Any, emulator: Emulator, after: int, fault: dict[str, Any], expected: dict[str, Any]
-) -> None:
+def test_error_event(api: Any, emulator: Emulator, after: int, fault: dict[str, Any], expected: dict[str, Any]) -> None:
     """`event:error` first or in the middle, under HTTP 200, with the fields of both layers; the stream then ends."""
     emulator.reply("甲乙丙", chunks=3)
     emulator.fail("error_event", after=after, **fault)
@@ -268,7 +268,7 @@ def test_one_chat_per_user(api: Any, emulator: Emulator) -> None:
     emulator.xingchen.one_chat_per_user = True
     emulator.reply("甲乙", chunks=2)
     emulator.fail("stall", after=1)
-    with api.http.stream("POST", "chat/send", json=api.body(), headers=api.named("chat/send", sse=True)) as response:
+    with api.open(api.body()) as response:
         chunks = response.iter_raw()
         next(chunks)
         assert api.refusal(api.post("chat/send", api.body("在吗"))) == (400, 400, "aca.error.invalid.param")

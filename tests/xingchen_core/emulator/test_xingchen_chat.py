@@ -17,6 +17,7 @@ NOT_FOUND = (400, 404, "aca.error.notfound")
 
 
 def text_of(data: dict[str, Any]) -> str:
+    """Return the first answer of a result."""
     content: str = data["choices"][0]["messages"][0]["content"]
     return content
 
@@ -182,7 +183,7 @@ def test_platform_history(api: Any, emulator: Emulator) -> None:
 
 
 def test_history_not_used_is_saved_all_the_same(api: Any, emulator: Emulator) -> None:
-    """useChatHistory false: the model sees only what was sent, yet the exchange is kept."""
+    """With useChatHistory false the model sees only what was sent, yet the exchange is kept."""
     api.say("在吗")
     own = [
         {"role": "user", "content": "我叫小明"},
@@ -201,7 +202,10 @@ def test_short_term_memory(api: Any, emulator: Emulator) -> None:
     emulator.xingchen.add_character("forgetful", advancedConfig={"shortTermMemoryRound": 1})
     for text in ("一", "二", "三"):
         api.say(text, character="forgetful")
-    assert [message["content"] for message in emulator.xingchen.prompts[-1] if message["role"] == "user"] == ["二", "三"]
+    assert [message["content"] for message in emulator.xingchen.prompts[-1] if message["role"] == "user"] == [
+        "二",
+        "三",
+    ]
 
 
 def test_users_and_accounts_are_apart(api: Any, stranger: Any, emulator: Emulator) -> None:
@@ -214,7 +218,7 @@ def test_users_and_accounts_are_apart(api: Any, stranger: Any, emulator: Emulato
 
 
 def test_history_makes_the_prompt_longer(api: Any) -> None:
-    """inputTokens counts the history that was joined: two characters asked and the answer's tokens."""
+    """The count inputTokens has the history that was joined: two characters asked and the answer's tokens."""
     first, second = api.say("你好"), api.say("你好")
     assert second["usage"]["inputTokens"] == first["usage"]["inputTokens"] + 2 + first["usage"]["outputTokens"]
 
@@ -248,9 +252,7 @@ def test_regenerate_needs_no_messages(api: Any) -> None:
 def test_regenerate_streams(api: Any) -> None:
     """A new answer may be streamed as well."""
     query_id = api.say("你好")["context"]["replyMessageId"]
-    events = api.events(
-        api.stream("chat/send", api.body(context={"isRegenerate": True, "queryId": query_id})).text
-    )
+    events = api.events(api.stream("chat/send", api.body(context={"isRegenerate": True, "queryId": query_id})).text)
     assert events[-1][1]["context"]["queryId"] == query_id
 
 
@@ -288,7 +290,7 @@ def test_bad_context(api: Any, context: dict[str, Any], expected: tuple[int, int
 
 
 def test_several_results(api: Any, emulator: Emulator) -> None:
-    """resultCount gives several choices, different ones; the history has the first."""
+    """A resultCount gives several choices, different ones; the history has the first."""
     data = api.say("你好", context={"resultCount": 2})
     texts = [choice["messages"][0]["content"] for choice in data["choices"]]
     assert texts == ["你好呀，我是小婉。今天过得怎么样？", "换个说法：你好呀，我是小婉。今天过得怎么样？"]
@@ -299,7 +301,7 @@ def test_several_results(api: Any, emulator: Emulator) -> None:
 
 
 def test_several_results_do_not_stream(api: Any) -> None:
-    """resultCount above 1 is for the sync call only."""
+    """A resultCount above 1 is for the sync call only."""
     assert api.refusal(api.stream("chat/send", api.body(context={"resultCount": 2}))) == INVALID
     assert api.stream("chat/send", api.body(context={"resultCount": 1})).status_code == 200
 
@@ -326,7 +328,9 @@ def test_function_call(api: Any, emulator: Emulator) -> None:
 @pytest.mark.parametrize("incremental", [False, True])
 def test_function_call_streams_in_one_event(api: Any, emulator: Emulator, incremental: bool) -> None:
     """The whole call comes in one event, which is the last."""
-    emulator.reply(tool_calls=[{"name": "get_weather", "arguments": {}}, {"name": "get_time", "arguments": {"zone": 8}}])
+    emulator.reply(
+        tool_calls=[{"name": "get_weather", "arguments": {}}, {"name": "get_time", "arguments": {"zone": 8}}]
+    )
     body = api.body("杭州？", functionList=[WEATHER], parameters={"incrementalOutput": incremental})
     [(kind, data)] = api.events(api.stream("chat/send", body).text)
     assert kind == "stop"
@@ -408,7 +412,7 @@ def test_stop(api: Any, emulator: Emulator) -> None:
     emulator.reply("一二三四五六", chunks=6)
     emulator.fail("stall", after=2)
     text, request_id = "", ""
-    with api.http.stream("POST", "chat/send", json=api.body(), headers=api.named("chat/send", sse=True)) as response:
+    with api.open(api.body()) as response:
         for piece in response.iter_text():
             text += piece
             if not request_id and len(events := api.events(text)) == 2:
@@ -426,7 +430,7 @@ def test_stop_after_the_client_left(api: Any, emulator: Emulator) -> None:
     """Leaving does not stop the service: the whole answer is kept, until a stop says what was shown."""
     emulator.reply("一二三四五六", chunks=6)
     emulator.fail("stall", after=2)
-    with api.http.stream("POST", "chat/send", json=api.body(), headers=api.named("chat/send", sse=True)) as response:
+    with api.open(api.body()) as response:
         request_id = api.events(next(response.iter_text()))[0][1]["requestId"]
     for _ in range(200):  # the server hears a moment later that the client has gone
         if (rows := api.history())[-1]["messageType"] == "character":
@@ -444,7 +448,7 @@ def test_stop_of_nothing(api: Any, stranger: Any, emulator: Emulator) -> None:
     assert api.data("chat/stop", {"requestId": finished, "content": "一"}) is False
     assert api.refusal(api.post("chat/stop", {"content": "一"})) == INVALID
     emulator.fail("stall", after=1)
-    with api.http.stream("POST", "chat/send", json=api.body(), headers=api.named("chat/send", sse=True)) as response:
+    with api.open(api.body()) as response:
         pieces = response.iter_text()
         running = api.events(next(pieces))[0][1]["requestId"]
         assert stranger.data("chat/stop", {"requestId": running, "content": "一"}) is False
@@ -456,7 +460,7 @@ def test_broken_stream_is_remembered(api: Any, emulator: Emulator, kind: str, af
     """The service has heard the question and keeps its answer, whatever became of the bytes."""
     emulator.reply("一二三", chunks=3)
     emulator.fail(kind, after=after)
-    with api.http.stream("POST", "chat/send", json=api.body(), headers=api.named("chat/send", sse=True)) as response:
+    with api.open(api.body()) as response:
         assert response.status_code == 200
     for _ in range(200):
         if len(rows := api.history()) == 3:
