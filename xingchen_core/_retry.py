@@ -4,7 +4,13 @@ import random
 from typing import TYPE_CHECKING, Any
 
 from xingchen_core._call import Request
-from xingchen_core._errors import APIConnectionError, APIStatusError, RateLimitError, XingchenError
+from xingchen_core._errors import (
+    APIConnectionError,
+    APIResponseError,
+    APIStatusError,
+    RateLimitError,
+    XingchenError,
+)
 
 if TYPE_CHECKING:
     from tenacity import RetryCallState
@@ -14,8 +20,6 @@ FIRST_WAIT = 0.5
 LONGEST_WAIT = 8.0
 LONGEST_RETRY_AFTER = 60.0
 """A service that asks for a longer wait is not waited for: the error, with its `retry_after`, says how long."""
-
-
 LONGEST_TOTAL = 120.0
 """Seconds after which no further attempt begins."""
 
@@ -23,9 +27,10 @@ LONGEST_TOTAL = 120.0
 def may_resend(error: BaseException, request: Request) -> bool:
     """Whether the request may be sent again after this error.
 
-    What the service remembers is resent only if it was never received or was refused by throttling.
+    What the service remembers is resent only if it was never received or was refused by throttling. An answer that
+    came, whatever it looked like, was made and paid for: whether to ask again is the caller's decision.
     """
-    if not isinstance(error, XingchenError) or not error.is_retryable:
+    if not isinstance(error, XingchenError) or not error.is_retryable or isinstance(error, APIResponseError):
         return False
     if isinstance(error, APIStatusError) and (error.retry_after or 0.0) > LONGEST_RETRY_AFTER:
         return False
@@ -44,14 +49,14 @@ def seconds_to_wait(error: BaseException | None, attempt: int) -> float:
 
 def policy(request: Request, max_retries: int) -> dict[str, Any]:
     """Return the arguments of `tenacity.Retrying` and `tenacity.AsyncRetrying`."""
-    from tenacity import retry_if_exception, stop_after_attempt, stop_after_delay
+    from tenacity import retry_if_exception, stop_after_attempt, stop_before_delay
 
     def wait(state: "RetryCallState") -> float:
         return seconds_to_wait(state.outcome.exception() if state.outcome else None, state.attempt_number)
 
     return {
         "retry": retry_if_exception(lambda error: may_resend(error, request)),
-        "stop": stop_after_attempt(1 + max_retries) | stop_after_delay(LONGEST_TOTAL),
+        "stop": stop_after_attempt(1 + max_retries) | stop_before_delay(LONGEST_TOTAL),
         "wait": wait,
         "reraise": True,
     }
