@@ -15,7 +15,6 @@ from xingchen_core._http import sync_clients
 
 ROOT = Path(__file__).parent.parent
 RECORDING = bool(os.environ.get("RECORD_CASSETTES"))
-CALLERS_ENVIRONMENT = dict(os.environ)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -38,8 +37,9 @@ def no_connection_left() -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """No key, address or proxy of whoever runs the suite reaches a test."""
-    for name in callers_settings(os.environ):
-        monkeypatch.delenv(name)
+    if not RECORDING:
+        for name in callers_settings(os.environ):
+            monkeypatch.delenv(name)
 
 
 @pytest.fixture(autouse=True)
@@ -64,18 +64,19 @@ def cassette(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) ->
     path = cassette_path(ROOT, request.path, test)
     if marker:
         path = (ROOT / "cassettes" / marker.args[0]).with_suffix(".yaml")
-    if RECORDING and path.exists() and origin(yaml.safe_load(path.read_text("utf-8"))) == "documentation":
-        pytest.skip("this cassette is the documentation's sample; delete the file to record the service instead")
-
-    real = {name: CALLERS_ENVIRONMENT[name] for name in ACCOUNT if CALLERS_ENVIRONMENT.get(name)} if RECORDING else {}
-    for variable, invented in ACCOUNT.items():
-        monkeypatch.setenv(variable, real.get(variable, invented))
-    if RECORDING and path not in _recorded:
-        path.unlink(missing_ok=True)
+    if RECORDING:
+        if path.exists() and origin(yaml.safe_load(path.read_text("utf-8"))) == "documentation":
+            pytest.skip("this cassette is the documentation's sample; delete the file to record the service instead")
+        if path in _recorded:
+            pytest.skip("recorded by the first test, or the first parameters, that play it")
         _recorded.add(path)
-    # A parametrised test shares one cassette: its first run records, the others play.
-    vcr = recorder({value: ACCOUNT[variable] for variable, value in real.items()})
-    with vcr.use_cassette(str(path), record_mode="new_episodes" if RECORDING else "none") as playing:
+        vcr = recorder({os.environ[name]: invented for name, invented in ACCOUNT.items() if os.environ.get(name)})
+        using = vcr.use_cassette(str(path), record_mode="all", drop_unused_requests=True)
+    else:
+        for name, invented in ACCOUNT.items():
+            monkeypatch.setenv(name, invented)
+        using = recorder().use_cassette(str(path), record_mode="none")
+    with using as playing:
         yield playing
     if not RECORDING:
         assert playing.all_played, f"{path.name} holds interactions that this test no longer makes"

@@ -106,6 +106,7 @@ def test_one_id_is_replaced_by_the_same_invented_one_everywhere() -> None:
         ("?Action=Chat&Signature=a%3D&AccessKeyId=LT", "?Action=Chat&Signature=scrubbed&AccessKeyId=scrubbed"),
         ("/sse/paas4Json/tok/chan/sig/171", "/sse/paas4Json/token/channel/sign/0"),
         ("llm-real in /apps/real-app/completion", "llm-demo in /apps/app-demo/completion"),
+        ("a real-app-like thing", "a real-app-like thing"),
     ],
 )
 def test_what_is_scrubbed(text: str, clean: str) -> None:
@@ -137,6 +138,24 @@ def test_a_recording_plays(tmp_path: Path) -> None:
         assert cassette.all_played
         with pytest.raises(Exception, match="Can't overwrite existing cassette"):
             client.post(url, json={"userId": "u2"})
+
+
+def test_recorded_once_played_for_ever(tmp_path: Path, xingchen_emulator: Any) -> None:
+    """A call made while recording can be played when its server is gone, although its key and ids were replaced."""
+    path = str(tmp_path / "new" / "test.yaml")
+    url = f"{xingchen_emulator.url}/v2/api/character/details"
+    headers = {"authorization": f"Bearer {REAL_KEY}", "x-fag-appcode": "aca"}
+    headers["x-fag-servicename"] = "aca-character-details"
+    account = {"demo": "0123456789abcdef0123456789abcdef", REAL_KEY: "test-key"}
+    with recorder(account).use_cassette(path, record_mode="all"), httpx.Client() as client:
+        recorded = client.get(url, params={"characterId": "demo"}, headers=headers)
+    xingchen_emulator.close()
+
+    with recorder().use_cassette(path, record_mode="none"), httpx.Client() as client:
+        played = client.get(url, params={"characterId": account["demo"]}, headers={"authorization": "Bearer test-key"})
+    assert recorded.json()["data"]["characterId"] == "demo"
+    assert played.json()["data"]["characterId"] == account["demo"]
+    assert played.json()["data"]["name"] == recorded.json()["data"]["name"]
 
 
 @pytest.mark.parametrize("path", CASSETTES, ids=lambda path: path.relative_to(ROOT / "cassettes").as_posix())

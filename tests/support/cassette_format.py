@@ -79,7 +79,7 @@ class Scrubber:
     def __call__(self, text: str) -> str:
         """Returns the text without secrets; a text already scrubbed stays as it is."""
         for real, invented in sorted(self.replacements.items(), key=lambda pair: -len(pair[0])):
-            text = text.replace(real, invented)
+            text = re.sub(rf"(?<![\w-]){re.escape(real)}(?![\w-])", invented, text)
         text = _SECRET_FIELD.sub(rf"\g<1>{SCRUBBED}", hide_volatile(text))
         for pattern in (API_KEY, ACCESS_KEY_ID, JSON_WEB_TOKEN):
             text = pattern.sub(SCRUBBED, text)
