@@ -50,6 +50,8 @@ SERVICES = {
 class Api:
     """Calls by the path behind `/v2/api/`, with the headers the gateway wants."""
 
+    services = SERVICES
+
     def __init__(self, url: str, key: str = "test-key") -> None:
         self.url = url
         self.http = httpx.Client(
