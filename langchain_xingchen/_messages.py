@@ -4,7 +4,14 @@ import json
 from collections.abc import Sequence
 from typing import Any, cast
 
-from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, ChatMessage, ToolMessage
+from langchain_core.messages import (
+    AIMessage,
+    AIMessageChunk,
+    BaseMessage,
+    ChatMessage,
+    ToolMessage,
+    message_chunk_to_message,
+)
 from langchain_core.messages.ai import UsageMetadata
 from langchain_core.messages.tool import tool_call_chunk
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
@@ -34,7 +41,7 @@ def to_messages(messages: Sequence[BaseMessage]) -> list[Message]:
         UnsupportedOperationError: A message holds something other than text, or has an unknown role.
     """
     names = {call["id"]: call["name"] for m in messages if isinstance(m, AIMessage) for call in m.tool_calls}
-    return [_to_message(message, names) for message in messages]
+    return [_to_message(message_chunk_to_message(message), names) for message in messages]
 
 
 def _to_message(message: BaseMessage, function_names: dict[str | None, str]) -> Message:

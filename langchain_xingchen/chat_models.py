@@ -133,16 +133,18 @@ class ChatXingchen(XingchenChatModel, CharacterParameters, XingchenSettings):
         Args:
             tools: What LangChain takes for a tool: functions, `BaseTool`s, pydantic classes, OpenAI's dicts.
             tool_choice: `auto` (the service's default), `none`, or the name of the one function to call. `any`
-                works with a single tool: the service cannot be told to call some function.
+                works with a single tool: with several, the call raises `UnsupportedOperationError` before anything is
+                sent, since the service cannot be told to call some function.
             kwargs: Bound to each call.
 
         Raises:
-            UnsupportedOperationError: `any` with several tools.
             ValueError: `tool_choice` names none of the tools.
         """
         formatted = [convert_to_openai_tool(tool) for tool in tools]
         if tool_choice is not None and tool_choice is not False:
-            kwargs["tool_choice"] = _function_choice(tool_choice, [_function(tool) for tool in formatted])
+            if tool_choice not in _SOME_FUNCTION:
+                tool_choice = _function_choice(tool_choice, [_function(tool) for tool in formatted])
+            kwargs["tool_choice"] = tool_choice
         return self.bind(tools=formatted, **kwargs)
 
     def opening_line(self) -> str | None:
@@ -211,12 +213,16 @@ def _function(tool: dict[str, Any]) -> Function:
     return Function(name=function["name"], description=function.get("description") or "", parameters=schema)
 
 
+_SOME_FUNCTION = ("any", "required", True)
+"""LangChain's words for "call a function, whichever"."""
+
+
 def _function_choice(choice: dict[str, Any] | str | bool, functions: list[Function]) -> str:
     """Return LangChain's `tool_choice` as the service's: `auto`, `none` or a name."""
     if isinstance(choice, dict):
         choice = choice.get("function", choice).get("name") or choice.get("type") or ""
     names = [function.name for function in functions]
-    if choice in ("any", "required", True):
+    if choice in _SOME_FUNCTION:
         if len(names) != 1:
             raise UnsupportedOperationError(
                 "The service can be told to call one named function, not any of several: give tool_choice its name."
