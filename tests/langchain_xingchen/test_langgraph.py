@@ -16,6 +16,7 @@ PROMPT = {"messages": [HumanMessage("你好")]}
 
 
 def graph_of(node: Any) -> Any:
+    """A graph of this one node."""
     graph = StateGraph(MessagesState)
     graph.add_node("character", node)
     graph.add_edge(START, "character")
@@ -23,11 +24,14 @@ def graph_of(node: Any) -> Any:
 
 
 def stream(model: ChatXingchen, **kwargs: Any) -> list[Any]:
+    """What a graph with `invoke` in its node streams."""
     graph = graph_of(lambda state: {"messages": [model.invoke(state["messages"], **kwargs)]})
     return list(graph.stream(PROMPT, stream_mode=["messages", "values"]))
 
 
 def astream(model: ChatXingchen, **kwargs: Any) -> list[Any]:
+    """What a graph with `ainvoke` in its node streams."""
+
     async def node(state: MessagesState) -> dict[str, Any]:
         return {"messages": [await model.ainvoke(state["messages"], **kwargs)]}
 

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from functools import reduce
 from itertools import pairwise
 from operator import add
-from typing import Any, Literal
+from typing import Any
 
 import httpx
 import pytest
@@ -26,7 +26,7 @@ ANSWERS: dict[str, tuple[Script, dict[str, Any], str, str, dict[str, Any]]] = {
     "plain": (lambda e: e.reply("Fine, thank you."), {}, "Fine, thank you.", "stop", {}),
     "unicode": (lambda e: e.reply("你好👋🏽\u2028e\u0301"), {}, "你好👋🏽\u2028e\u0301", "stop", {}),
     "whitespace": (lambda e: e.reply(" \n", chunks=[" ", "\n"]), {}, " \n", "stop", {}),
-    "looks like an event": (lambda e: e.reply("data: [DONE]\n\nevent:error"), {}, "data: [DONE]\n\nevent:error", "stop", {}),
+    "looks like events": (lambda e: e.reply("data: [DONE]\n\nevent:"), {}, "data: [DONE]\n\nevent:", "stop", {}),
     "empty": (lambda e: e.reply(""), {}, "", "stop", {}),
     "length": (lambda e: e.reply("很久很久以", finish_reason="length"), {}, "很久很久以", "length", {}),
     "flagged": (
@@ -82,9 +82,7 @@ WIRES: dict[str, dict[str, Any]] = {
 }
 
 
-def answer(
-    ways: Ways, name: str, wire: str = "as documented", output_version: str | None = None, **fields: Any
-) -> dict[str, AIMessage]:
+def answer(ways: Ways, name: str, wire: str = "as documented", **fields: Any) -> dict[str, AIMessage]:
     """The same scripted answer by each way, from an emulator of its own: they all count their ids from 1."""
     script, usual_fields, *_ = ANSWERS[name]
     answers = {}
@@ -92,8 +90,8 @@ def answer(
         with Emulator() as emulator:
             emulator.wire(**WIRES[wire])
             script(emulator)
-            settings = {"character_id": "demo", "api_key": "test-key", "user_id": "u1", "output_version": output_version}
-            with ChatXingchen(**{**settings, "base_url": emulator.url, **usual_fields, **fields}) as model:
+            usual = {"character_id": "demo", "api_key": "test-key", "user_id": "u1", "base_url": emulator.url}
+            with ChatXingchen(**{**usual, **usual_fields, **fields}) as model:
                 answers[way] = ask(model, "你好")
     return answers
 
@@ -151,10 +149,15 @@ def without_index(blocks: Any) -> list[dict[str, Any]]:
     return [{key: value for key, value in block.items() if key != "index"} for block in blocks]
 
 
+def choices(text: str, **members: Any) -> list[dict[str, Any]]:
+    """One answer as the service words it."""
+    return [{"messages": [{"role": "assistant", "content": text, **members}]}]
+
+
 # The only complete answer in the vendor's help pages, with other ids.
 DOCUMENTED = {
     "requestId": "r1",
-    "choices": [{"messages": [{"role": "assistant", "content": "我是小婉。", "finishReason": "stop"}], "stopReason": "stop"}],
+    "choices": choices("我是小婉。", finishReason="stop"),
     "usage": {"outputTokens": 5, "inputTokens": 1336, "userTokens": 7},
     "context": {
         "chatRoomId": 10001,
@@ -227,10 +230,11 @@ def answering(
 
 
 def piece(text: str, **members: Any) -> dict[str, Any]:
-    return {"requestId": "r1", "choices": [{"messages": [{"role": "assistant", "content": text}]}], **members}
+    """An event of an answer that goes on."""
+    return {"requestId": "r1", "choices": choices(text), **members}
 
 
-CLOSING = {**DOCUMENTED, "choices": [{"messages": [{"role": "assistant", "content": "", "finishReason": "stop"}]}]}
+CLOSING = {**DOCUMENTED, "choices": choices("", finishReason="stop")}
 
 
 def test_documented_answer(way: Callable[..., AIMessage]) -> None:
@@ -241,21 +245,25 @@ def test_documented_answer(way: Callable[..., AIMessage]) -> None:
     assert message.usage_metadata == USAGE
 
 
-@pytest.mark.parametrize("place", ["on every event", "after the closing event", "with the text"])
-def test_usage_counts_once(
-    chunks_of: Callable[..., list[AIMessageChunk]], place: Literal["on every event", "after the closing event", "with the text"]
-) -> None:
+IDS = {"usage": DOCUMENTED["usage"], "context": DOCUMENTED["context"]}
+EARLY = {**IDS, "usage": {"outputTokens": 1, "inputTokens": 1336, "userTokens": 7}}
+END = {"requestId": "r1", "choices": choices("", finishReason="stop")}
+
+
+@pytest.mark.parametrize(
+    "events",
+    [
+        pytest.param([piece("我是", **EARLY), piece("小婉。", **EARLY), CLOSING], id="on every event"),
+        pytest.param(
+            [piece("我是"), piece("小婉。"), END, {"requestId": "r1", "choices": [], **IDS}], id="after the end"
+        ),
+        pytest.param(
+            [piece("我是"), {**CLOSING, "choices": choices("小婉。", finishReason="stop")}], id="with the text"
+        ),
+    ],
+)
+def test_usage_counts_once(chunks_of: Callable[..., list[AIMessageChunk]], events: list[dict[str, Any]]) -> None:
     """Wherever the service puts usage and context, they are on the last chunk, once, at their last value."""
-    ids = {"usage": DOCUMENTED["usage"], "context": DOCUMENTED["context"]}
-    early = {"usage": {"outputTokens": 1, "inputTokens": 1336, "userTokens": 7}, "context": DOCUMENTED["context"]}
-    done = {"requestId": "r1", "choices": [{"messages": [{"role": "assistant", "content": "", "finishReason": "stop"}]}]}
-    last_text = piece("小婉。", **ids)
-    last_text["choices"][0]["messages"][0]["finishReason"] = "stop"
-    events = {
-        "on every event": [piece("我是", **early), piece("小婉。", **early), CLOSING],
-        "after the closing event": [piece("我是"), piece("小婉。"), done, {"requestId": "r1", "choices": [], **ids}],
-        "with the text": [piece("我是"), last_text],
-    }[place]
     chunks = chunks_of(answering(events), "你是谁?")
 
     assert [chunk.usage_metadata for chunk in chunks if chunk.usage_metadata] == [USAGE]
@@ -272,7 +280,7 @@ def test_no_chunking_glues_metadata(
     chunks_of: Callable[..., list[AIMessageChunk]], data: st.DataObject, text: str
 ) -> None:
     """However the text is cut into events and the bytes into packets, the sum has the text once and clean metadata."""
-    events = [piece(part, usage=DOCUMENTED["usage"], context=DOCUMENTED["context"]) for part in cut(data, text)]
+    events = [piece(part, **IDS) for part in cut(data, text)]
     chunks = chunks_of(answering([*events, CLOSING], lambda body: cut(data, body)), "你好")
 
     whole = reduce(add, chunks)
@@ -308,10 +316,9 @@ CALLING = {
 def test_function_calls_agree(ways: Ways, event_ways: Ways, output_version: str, usage: str) -> None:
     """Calls, their ids and the thought behind them are the same by every way, also when they are the whole stream."""
     choice = {"requestId": "r1", "choices": [{"messages": [CALLING]}]}
-    ids = {"usage": DOCUMENTED["usage"], "context": DOCUMENTED["context"]}
-    events = [{**choice, **ids}] if usage == "with the call" else [choice, {"requestId": "r1", **ids}]
+    events = [{**choice, **IDS}] if usage == "with the call" else [choice, {"requestId": "r1", **IDS}]
     for name, ask in {**ways, **event_ways}.items():
-        model = answering(events, whole={**choice, **ids}).model_copy(update={"output_version": output_version})
+        model = answering(events, whole={**choice, **IDS}).model_copy(update={"output_version": output_version})
         message = ask(model, "杭州天气怎么样?")
 
         assert message.tool_calls == CALLS, name

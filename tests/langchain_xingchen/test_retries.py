@@ -49,7 +49,7 @@ HISTORY = {"platform_history": True, "user_id": "u1"}
 def test_requests_sent(
     make: MakeModel, emulator: Emulator, way: Way, fault: dict[str, Any], fields: dict[str, Any], requests: int
 ) -> None:
-    """A call that keeps failing is sent so many times: 1 + `max_retries`, or once when repeating cannot help or harms."""
+    """A call that keeps failing is sent 1 + `max_retries` times, or once where repeating it cannot help or may harm."""
     emulator.fail(**fault, times=10)
     with pytest.raises(core.XingchenError):
         way(make(**fields), "你好")
@@ -62,9 +62,9 @@ def test_a_service_that_is_not_there(way: Way, waits: list[float], fields: dict[
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{unused.getsockname()[1]}"
-        with ChatXingchen(character_id="demo", api_key="test-key", base_url=url, **fields) as model:
-            with pytest.raises(core.APIConnectionError):
-                way(model, "你好")
+        model = ChatXingchen(character_id="demo", api_key="test-key", base_url=url, **fields)
+        with model, pytest.raises(core.APIConnectionError):
+            way(model, "你好")
     assert len(waits) == 2
 
 

@@ -20,6 +20,16 @@ from xingchen_core.emulator import Emulator
 ENVIRONMENT = {"XINGCHEN_API_KEY": "test-key", "XINGCHEN_BASE_URL": "http://127.0.0.1:8900"}
 
 
+# What the emulator is told to call, where a test leaves the choice to the model: test, times, function, arguments.
+CALLS: dict[str, tuple[int, str, dict[str, Any]]] = {
+    "test_tool_calling": (2, "magic_function", {"input": 3}),
+    "test_tool_calling_async": (2, "magic_function", {"input": 3}),
+    "test_tool_calling_with_no_arguments": (2, "magic_function_no_args", {}),
+    "test_bind_runnables_as_tools": (1, "greeting_generator", {"answer_style": "pirate"}),
+    "test_agent_loop": (1, "get_weather", {"location": "San Francisco, CA"}),
+}
+
+
 class TestUnit(ChatModelUnitTests):
     @property
     def chat_model_class(self) -> type[ChatXingchen]:
@@ -42,9 +52,12 @@ class TestUnit(ChatModelUnitTests):
 
 class TestIntegration(ChatModelIntegrationTests):
     @pytest.fixture(autouse=True)
-    def _emulator(self) -> Iterator[None]:
+    def _emulator(self, request: pytest.FixtureRequest) -> Iterator[None]:
+        times, name, arguments = CALLS.get(request.node.originalname, (0, "", {}))
         with Emulator() as emulator:
             self.url = emulator.url
+            for _ in range(times):
+                emulator.reply(tool_calls=[{"name": name, "arguments": arguments}])
             yield
 
     @property
@@ -58,6 +71,11 @@ class TestIntegration(ChatModelIntegrationTests):
     @property
     def model_override_value(self) -> str:
         return "xingchen-plus-latest"
+
+    @property
+    def has_tool_choice(self) -> bool:
+        """The service can be told to call one named function, but not to call any of several, which this means."""
+        return False
 
 
 def test_round_trip() -> None:
