@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from langchain_xingchen._load import loads
+    from langchain_xingchen.beebot import ChatBeebot
     from langchain_xingchen.chat_models import ChatXingchen
     from xingchen_core.characters import (
         Character,
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     )
 
 _LAZY = {
+    "ChatBeebot": "langchain_xingchen.beebot",
     "ChatXingchen": "langchain_xingchen.chat_models",
     "loads": "langchain_xingchen._load",
     **dict.fromkeys(
@@ -47,6 +49,7 @@ def __getattr__(name: str) -> Any:
 
 __all__ = [
     "Character",
+    "ChatBeebot",
     "ChatXingchen",
     "GroupChat",
     "GroupMember",

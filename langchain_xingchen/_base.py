@@ -9,13 +9,22 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.language_models.base import LangSmithParams
 from langchain_core.messages import BaseMessage
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
-from pydantic import BaseModel, model_validator
+from pydantic import BaseModel, ConfigDict, model_validator
 
 from langchain_xingchen._errors import model_errors
 from langchain_xingchen._messages import to_chunk, to_result
 from xingchen_core import Call, ChatDelta, ChatReply, Flow, StreamCall, __version__
 from xingchen_core._config import ConnectionSettings, plain_timeout
-from xingchen_core.chat import estimate_tokens
+from xingchen_core.chat import aone_delta, estimate_tokens, gathered, one_delta
+
+MODEL_CONFIG = ConfigDict(
+    extra="forbid",
+    hide_input_in_errors=True,
+    arbitrary_types_allowed=True,
+    populate_by_name=True,
+    protected_namespaces=(),
+)
+"""Of every chat model: it must be said again where LangChain's laxer one would be inherited."""
 
 
 class XingchenChatModel(BaseChatModel, ConnectionSettings):
@@ -48,6 +57,14 @@ class XingchenChatModel(BaseChatModel, ConnectionSettings):
         """As `_chat`, for an answer as it is made."""
         raise NotImplementedError
 
+    def _has_stream(self, kwargs: dict[str, Any]) -> bool:
+        """Whether a stream can answer this call; if not, `stream` gives the whole answer in one piece."""
+        return True
+
+    def _has_plain(self, kwargs: dict[str, Any]) -> bool:
+        """Whether a plain call can answer this; if not, `invoke` gathers a stream."""
+        return True
+
     def _is_stateful(self, kwargs: dict[str, Any]) -> bool:
         """Whether the answer depends on what the service remembers; no cache may then answer in its place."""
         return False
@@ -65,7 +82,10 @@ class XingchenChatModel(BaseChatModel, ConnectionSettings):
     ) -> ChatResult:
         client = self.client()
         with model_errors():
-            return to_result(client.send(client.run(self._chat(messages, stop, **kwargs))), self.provider)
+            if self._has_plain(kwargs):
+                return to_result(client.send(client.run(self._chat(messages, stop, **kwargs))), self.provider)
+            deltas = client.stream(client.run(self._stream_chat(messages, stop, **kwargs)))
+            return to_result(gathered(deltas), self.provider)
 
     async def _agenerate(
         self,
@@ -76,7 +96,11 @@ class XingchenChatModel(BaseChatModel, ConnectionSettings):
     ) -> ChatResult:
         client = self.async_client()
         with model_errors():
-            return to_result(await client.send(await client.run(self._chat(messages, stop, **kwargs))), self.provider)
+            if self._has_plain(kwargs):
+                call = await client.run(self._chat(messages, stop, **kwargs))
+                return to_result(await client.send(call), self.provider)
+            deltas = await client.stream(await client.run(self._stream_chat(messages, stop, **kwargs)))
+            return to_result(gathered([delta async for delta in deltas]), self.provider)
 
     def _stream(
         self,
@@ -87,8 +111,11 @@ class XingchenChatModel(BaseChatModel, ConnectionSettings):
     ) -> Iterator[ChatGenerationChunk]:
         client, provider = self.client(), self.provider
         with model_errors():
-            call = client.run(self._stream_chat(messages, stop, **kwargs))
-            with closing(client.stream(call)) as deltas:
+            if self._has_stream(kwargs):
+                deltas = client.stream(client.run(self._stream_chat(messages, stop, **kwargs)))
+            else:
+                deltas = one_delta(client.send(client.run(self._chat(messages, stop, **kwargs))))
+            with closing(deltas):
                 for delta in deltas:
                     chunk = to_chunk(delta, provider)
                     if run_manager:
@@ -104,8 +131,12 @@ class XingchenChatModel(BaseChatModel, ConnectionSettings):
     ) -> AsyncIterator[ChatGenerationChunk]:
         client, provider = self.async_client(), self.provider
         with model_errors():
-            call = await client.run(self._stream_chat(messages, stop, **kwargs))
-            async with aclosing(await client.stream(call)) as deltas:
+            if self._has_stream(kwargs):
+                deltas = await client.stream(await client.run(self._stream_chat(messages, stop, **kwargs)))
+            else:
+                call = await client.run(self._chat(messages, stop, **kwargs))
+                deltas = aone_delta(await client.send(call))
+            async with aclosing(deltas):
                 async for delta in deltas:
                     chunk = to_chunk(delta, provider)
                     if run_manager:

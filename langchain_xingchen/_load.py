@@ -4,9 +4,10 @@ from typing import Any
 
 from langchain_core.load import loads as _loads
 
+from langchain_xingchen.beebot import ChatBeebot
 from langchain_xingchen.chat_models import ChatXingchen
 
-CLASSES = (ChatXingchen,)
+CLASSES = (ChatBeebot, ChatXingchen)
 
 
 def loads(text: str) -> Any:

@@ -95,7 +95,7 @@ def _to_ai_message(answer: Answer, reply: ChatReply, provider: str, usage: Usage
     return AIMessage(
         content=answer.text,
         name=answer.name,
-        additional_kwargs=_additional(answer.reasoning),
+        additional_kwargs={**_additional(answer.reasoning), **answer.additional},
         tool_calls=[{"name": c.name, "args": c.arguments, "id": c.id, "type": "tool_call"} for c in answer.tool_calls],
         usage_metadata=_usage(usage),
         response_metadata={
@@ -122,12 +122,13 @@ def to_chunk(delta: ChatDelta, provider: str) -> ChatGenerationChunk:
             tool_call_chunks=calls,
             response_metadata={"model_provider": provider, **_finish(delta.finish_reason), **delta.metadata},
             usage_metadata=_usage(delta.usage),
+            additional_kwargs=delta.additional or {},
             chunk_position="last" if delta.last else None,
         )
     else:
         message = AIMessageChunk(content=delta.text, response_metadata={"model_provider": provider})
     if delta.reasoning:
-        message.additional_kwargs = _additional(delta.reasoning)
+        message.additional_kwargs |= _additional(delta.reasoning)
     if delta.name:
         message.name = delta.name
     return ChatGenerationChunk(message=message)

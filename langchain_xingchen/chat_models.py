@@ -9,9 +9,8 @@ from langchain_core.messages.content import ImageContentBlock, create_image_bloc
 from langchain_core.runnables import Runnable
 from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_openai_tool
-from pydantic import ConfigDict
 
-from langchain_xingchen._base import XingchenChatModel
+from langchain_xingchen._base import MODEL_CONFIG, XingchenChatModel
 from langchain_xingchen._errors import model_errors
 from langchain_xingchen._messages import to_messages
 from xingchen_core import (
@@ -57,13 +56,7 @@ class ChatXingchen(XingchenChatModel, CharacterParameters, XingchenSettings):
     Source: Xingchen HTTP API, `POST /v2/api/chat/send`.
     """
 
-    model_config = ConfigDict(
-        extra="forbid",
-        hide_input_in_errors=True,
-        arbitrary_types_allowed=True,
-        populate_by_name=True,
-        protected_namespaces=(),
-    )
+    model_config = MODEL_CONFIG
 
     provider: ClassVar[str] = "xingchen"
 

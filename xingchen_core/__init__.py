@@ -34,9 +34,10 @@ from xingchen_core._errors import (
 )
 
 if TYPE_CHECKING:
-    from xingchen_core import characters
+    from xingchen_core import beebot, characters
     from xingchen_core._call import Call, Flow, Pause, StreamCall
     from xingchen_core._client import AsyncClient, Client
+    from xingchen_core.beebot._service import BeebotSettings
     from xingchen_core.characters.models import (
         Character,
         GroupChat,
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _LAZY = {
+    "BeebotSettings": "xingchen_core.beebot._service",
     **dict.fromkeys(("AsyncClient", "Client"), "xingchen_core._client"),
     **dict.fromkeys(("Call", "Flow", "Pause", "StreamCall"), "xingchen_core._call"),
     **dict.fromkeys(("Answer", "ChatDelta", "ChatReply", "Message", "ToolCall", "Usage"), "xingchen_core.chat"),
@@ -63,8 +65,8 @@ _LAZY = {
 
 
 def __getattr__(name: str) -> Any:
-    if name == "characters":
-        return import_module("xingchen_core.characters")
+    if name in ("beebot", "characters"):
+        return import_module(f"xingchen_core.{name}")
     if name not in _LAZY:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(_LAZY[name]), name)
@@ -79,6 +81,7 @@ __all__ = [
     "AsyncClient",
     "AuthenticationError",
     "BadRequestError",
+    "BeebotSettings",
     "BillingError",
     "Call",
     "Character",
@@ -107,5 +110,6 @@ __all__ = [
     "XingchenError",
     "XingchenSettings",
     "__version__",
+    "beebot",
     "characters",
 ]

@@ -202,8 +202,9 @@ class _Base:
 
 
 def _is_event_stream(response: httpx.Response) -> bool:
+    """Whether the body can be a stream. Not every service documents its type, so only what is certainly none is out."""
     content_type: str = response.headers.get("content-type", "")
-    return content_type.lower().startswith("text/event-stream")
+    return not content_type.lower().startswith(("application/json", "text/html", "text/xml", "application/xml"))
 
 
 _hidden_paths: set[str] = set()
@@ -311,10 +312,6 @@ class Client(_Base):
             print(delta.text, end="")
     ```
     """
-
-    def __init__(self, settings: ConnectionSettings) -> None:
-        super().__init__(settings)
-        self._shared: httpx.Client | None = None
 
     def send(self, call: Call[T]) -> T:
         """Send a call and return its parsed answer.
@@ -443,16 +440,13 @@ class Client(_Base):
     def _http_client(self) -> httpx.Client:
         if self._injected is not None:
             return self._injected
-        if self._shared is None or self._shared.is_closed:
-            self._shared = _http.sync_clients.take(self._key, self)
-        return self._shared
+        # Asked for each call: after a fork the client must be another one, and another thread may have closed ours.
+        return _http.sync_clients.take(self._key, self)
 
     def close(self) -> None:
         """Give back the HTTP client. The next call takes one again."""
-        if self._shared is not None:
-            self._shared = None
-            if unused := _http.sync_clients.give_back(self._key, self):
-                unused.close()
+        if unused := _http.sync_clients.give_back(self._key, self):
+            unused.close()
 
     def __enter__(self) -> Self:
         return self

@@ -31,6 +31,12 @@ if TYPE_CHECKING:
 else:  # naming httpx's classes here would import httpx, the slowest part of a start, before anything is sent
     TimeoutTypes = HttpClient = HttpAsyncClient = Any
 
+ACCESS_KEY_VARIABLES = {
+    "access_key_id": "ALIBABA_CLOUD_ACCESS_KEY_ID",
+    "access_key_secret": "ALIBABA_CLOUD_ACCESS_KEY_SECRET",
+    "security_token": "ALIBABA_CLOUD_SECURITY_TOKEN",
+}
+
 _API_PATHS = ("/api/v1", "/compatible-mode/v1")
 
 
@@ -130,7 +136,7 @@ class ConnectionSettings(BaseModel):
             raise ConfigurationError(f"region must be one of {', '.join(service.hosts)}, got {self.region!r}.")
         if self.base_url is None and (url := environment(service.base_url_variable)):
             self.__dict__["base_url"] = origin(url, service.base_url_variable)
-        if self.api_key is None and (key := environment(service.key_variable)):
+        if self.api_key is None and service.key_variable and (key := environment(service.key_variable)):
             self.__dict__["api_key"] = SecretStr(key)
         self._require_credentials()
         return self
@@ -239,6 +245,54 @@ class ConnectionSettings(BaseModel):
             "_async_client": None,
         }
         return state
+
+
+class AccessKeySettings(ConnectionSettings):
+    """Settings of a service whose requests are signed with an AccessKey.
+
+    Attributes:
+        access_key_id, access_key_secret, security_token: From `ALIBABA_CLOUD_ACCESS_KEY_ID`,
+            `ALIBABA_CLOUD_ACCESS_KEY_SECRET` and `ALIBABA_CLOUD_SECURITY_TOKEN` when not given.
+        credentials: An object with `get_credential()` instead, asked for each request: the client of
+            alibabacloud-credentials, which knows roles and refreshes temporary keys.
+    """
+
+    access_key_id: SecretStr | None = Field(default=None, repr=False)
+    access_key_secret: SecretStr | None = Field(default=None, repr=False)
+    security_token: SecretStr | None = Field(default=None, repr=False)
+    credentials: Any = Field(default=None, exclude=True, repr=False)
+
+    def _require_credentials(self) -> None:
+        if self.credentials is not None:
+            return
+        if self.access_key_id is None and self.access_key_secret is None:
+            for name in ACCESS_KEY_VARIABLES:
+                if getattr(self, name) is None and (value := environment(ACCESS_KEY_VARIABLES[name])):
+                    self.__dict__[name] = SecretStr(value)
+        if self.access_key_id is None or self.access_key_secret is None:
+            raise ConfigurationError(
+                f"No AccessKey for {self.service.name}: pass access_key_id=... and access_key_secret=..., set "
+                "ALIBABA_CLOUD_ACCESS_KEY_ID and ALIBABA_CLOUD_ACCESS_KEY_SECRET, or pass credentials=... (an object "
+                "with get_credential()). To try without one, run 'python -m xingchen_core.emulator' and pass its URL "
+                "as base_url with the pair testid / testsecret.",
+                service=self.service.name,
+            )
+
+    def auth(self) -> "httpx.Auth":
+        """Return what signs each request."""
+        from xingchen_core._auth import ACS3Auth, Credentials, credentials_provider
+
+        if self.credentials is not None:
+            return ACS3Auth(credentials_provider(self.credentials))
+        assert self.access_key_id is not None  # _require_credentials saw both
+        assert self.access_key_secret is not None
+        return ACS3Auth(Credentials(self.access_key_id.get_secret_value(), self.access_key_secret, self.security_token))
+
+    def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
+        memo = {} if memo is None else memo
+        if self.credentials is not None:
+            memo[id(self.credentials)] = self.credentials  # it caches keys behind locks, which cannot be copied
+        return super().__deepcopy__(memo)
 
 
 def plain_timeout(timeout: Any) -> float | dict[str, float | None] | None:

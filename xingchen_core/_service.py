@@ -1,7 +1,7 @@
 """What the package must know of a service before it can talk to it."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from xingchen_core._errors import APIStatusError
@@ -15,11 +15,12 @@ class Service:
     """As it appears in errors, logs and traces: `xingchen`, `beebot`, `bailian`."""
     hosts: Mapping[str, str]
     """Public origin by region; the first is the home region."""
-    key_variable: str
+    key_variable: str = ""
+    """Empty for a service without API keys."""
     base_url_variable: str
     read_timeout: float = 60.0
     stream_chunk_timeout: float = 60.0
-    headers: Mapping[str, str]
+    headers: Mapping[str, str] = field(default_factory=dict)
     """Sent with every request."""
     read_failure: Callable[[int, Any], APIStatusError | None]
     """(HTTP status, decoded body) -> the failure it reports, `None` for a success. HTTP 200 can be a failure."""

@@ -1,6 +1,6 @@
 """What a conversation is made of, the same for every service."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncGenerator, Generator, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -62,6 +62,8 @@ class Answer:
     tool_calls: tuple[ToolCall, ...] = ()
     finish_reason: str | None = None
     metadata: dict[str, Any] = field(default_factory=dict)
+    additional: dict[str, Any] = field(default_factory=dict)
+    """What belongs to the answer and is no text: choices to offer, files, a hand-over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +87,44 @@ class ChatDelta:
     finish_reason: str | None = None
     usage: Usage | None = None
     metadata: dict[str, Any] = field(default_factory=dict)
+    additional: dict[str, Any] | None = None
+
+
+def gathered(deltas: Iterable[ChatDelta]) -> ChatReply:
+    """Return a stream as a whole answer, for what only streams. Where the text was replaced, it is the new text."""
+    pieces = list(deltas)
+    last = pieces[-1]
+    answer = Answer(
+        last.metadata.get("final_text", "".join(piece.text for piece in pieces)),
+        name=next((piece.name for piece in pieces if piece.name), None),
+        reasoning="".join(piece.reasoning for piece in pieces),
+        tool_calls=tuple(call for piece in pieces for call in piece.tool_calls),
+        finish_reason=last.finish_reason,
+        additional=last.additional or {},
+    )
+    return ChatReply((answer,), last.usage, last.metadata)
+
+
+def one_delta(reply: ChatReply) -> Generator[ChatDelta]:
+    """Return a whole answer as a stream of one, for what does not stream."""
+    answer = reply.answers[0]
+    yield ChatDelta(
+        answer.text,
+        answer.name,
+        answer.reasoning,
+        answer.tool_calls,
+        last=True,
+        finish_reason=answer.finish_reason,
+        usage=reply.usage,
+        metadata={**reply.metadata, **answer.metadata},
+        additional=answer.additional,
+    )
+
+
+async def aone_delta(reply: ChatReply) -> AsyncGenerator[ChatDelta]:
+    """As `one_delta`."""
+    for delta in one_delta(reply):
+        yield delta
 
 
 def estimate_tokens(text: str) -> int:
