@@ -53,10 +53,13 @@ class _Base:
             connect=timeout.connect, read=silence, write=timeout.write, pool=timeout.pool
         )
         self._silence = silence
-        self._key = _http.HttpKey(self._origin, settings.proxy, tuple(timeout.as_dict().values()))
+        self._proxy = settings.proxy
         self._lock = settings.chat_lock or ProcessLock
         self._injected = settings.http_client
         self._injected_async = settings.http_async_client
+
+    def _key(self, call: Request) -> _http.HttpKey:
+        return _http.HttpKey(call.origin or self._origin, self._proxy, tuple(self._timeout.as_dict().values()))
 
     def _request(self, call: Request, client: httpx.Client | httpx.AsyncClient, *, stream: bool) -> httpx.Request:
         if call.renew is not None:
@@ -372,7 +375,7 @@ class Client(_Base):
                     yield from step
 
     def _attempt(self, call: Call[T]) -> T:
-        client = self._http_client()
+        client = self._http_client(call)
         with self._logged(call), self._translated():
             response = client.send(self._request(call, client, stream=False), auth=self._auth_of(call))
             return self._read(call, response)
@@ -392,7 +395,7 @@ class Client(_Base):
         return opened
 
     def _open(self, call: StreamCall[T]) -> "tuple[httpx.Response, Iterator[bytes], _Reading[T], list[T]]":
-        client = self._http_client()
+        client = self._http_client(call)
         reading = _Reading(self, call)
         with self._logged(call), self._breaking(reading):
             response = client.send(self._request(call, client, stream=True), auth=self._auth_of(call), stream=True)
@@ -437,15 +440,15 @@ class Client(_Base):
                         self.send(follow)
                 raise
 
-    def _http_client(self) -> httpx.Client:
+    def _http_client(self, call: Request) -> httpx.Client:
         if self._injected is not None:
             return self._injected
         # Asked for each call: after a fork the client must be another one, and another thread may have closed ours.
-        return _http.sync_clients.take(self._key, self)
+        return _http.sync_clients.take(self._key(call), self)
 
     def close(self) -> None:
         """Give back the HTTP client. The next call takes one again."""
-        if unused := _http.sync_clients.give_back(self._key, self):
+        for unused in _http.sync_clients.give_back(self):
             unused.close()
 
     def __enter__(self) -> Self:
@@ -505,7 +508,7 @@ class AsyncClient(_Base):
                         yield item
 
     async def _attempt(self, call: Call[T]) -> T:
-        client = await self._http_client()
+        client = await self._http_client(call)
         with self._logged(call), self._translated():
             response = await client.send(self._request(call, client, stream=False), auth=self._auth_of(call))
             return self._read(call, response)
@@ -521,7 +524,7 @@ class AsyncClient(_Base):
         return await AsyncRetrying(sleep=_async_sleep, **self._policy(replacement))(self._open, replacement)
 
     async def _open(self, call: StreamCall[T]) -> "tuple[httpx.Response, AsyncIterator[bytes], _Reading[T], list[T]]":
-        client = await self._http_client()
+        client = await self._http_client(call)
         reading = _Reading(self, call)
         with self._logged(call), self._breaking(reading):
             request = self._request(call, client, stream=True)
@@ -570,14 +573,14 @@ class AsyncClient(_Base):
                         await self.send(follow)
                 raise
 
-    async def _http_client(self) -> httpx.AsyncClient:
+    async def _http_client(self, call: Request) -> httpx.AsyncClient:
         if self._injected_async is not None:
             return self._injected_async
-        return (await _http.async_clients()).take(self._key, self)
+        return (await _http.async_clients()).take(self._key(call), self)
 
     async def aclose(self) -> None:
         """Give back the HTTP client of the running loop. The next call takes one again."""
-        if unused := (await _http.async_clients()).give_back(self._key, self):
+        for unused in (await _http.async_clients()).give_back(self):
             await unused.aclose()
 
     async def __aenter__(self) -> Self:

@@ -9,6 +9,7 @@ import os
 import threading
 from collections.abc import AsyncGenerator, Callable
 from functools import lru_cache
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any, Generic, NamedTuple, TypeVar
 from weakref import WeakKeyDictionary, WeakSet
 
@@ -43,6 +44,7 @@ def client_options(key: HttpKey) -> dict[str, Any]:
         "proxy": key.proxy,
         "timeout": httpx.Timeout(connect=connect, read=read, write=write, pool=pool),
         "limits": LIMITS,
+        "cookies": CookieJar(DefaultCookiePolicy(allowed_domains=())),  # accounts share the client: none is kept
         "follow_redirects": False,
     }
 
@@ -67,14 +69,17 @@ class SharedClients(Generic[C]):
             users.add(user)
             return client
 
-    def give_back(self, key: HttpKey, user: object) -> C | None:
-        """Forget that `user` uses the client; return it for closing if nobody does any more."""
+    def give_back(self, user: object) -> list[C]:
+        """Forget that `user` uses any client; return for closing those which nobody uses any more."""
+        unused: list[C] = []
         with self._lock:
-            if key not in self._clients:
-                return None
-            _, users = self._clients[key]
-            users.discard(user)
-            return None if users else self._clients.pop(key)[0]
+            for key, (client, users) in list(self._clients.items()):
+                if user in users:
+                    users.discard(user)
+                    if not users:
+                        del self._clients[key]
+                        unused.append(client)
+        return unused
 
     def forget(self) -> None:
         """Drop everything unclosed: after a fork the sockets belong to the parent."""
@@ -122,6 +127,9 @@ async def _close_with_loop(shared: SharedClients[httpx.AsyncClient]) -> AsyncGen
     try:
         yield
     finally:
+        loop = asyncio.get_running_loop()  # both dictionaries hold what holds the loop: it would never be freed
+        _clients_of_loops.pop(loop, None)
+        _keepers.pop(loop, None)
         for client in shared.clients():
             await client.aclose()
 
@@ -129,6 +137,8 @@ async def _close_with_loop(shared: SharedClients[httpx.AsyncClient]) -> AsyncGen
 def _after_fork() -> None:
     sync_clients.forget()
     _clients_of_loops.clear()
+    _keepers.clear()
 
 
-os.register_at_fork(after_in_child=_after_fork)
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(after_in_child=_after_fork)
