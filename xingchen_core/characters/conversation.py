@@ -6,6 +6,7 @@ What it can hold, and how that gets there, is in `storing.py`.
 """
 
 import threading
+from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -190,28 +191,39 @@ class Entry(Generic[M]):
 class Conversation(Generic[M]):
     """What this program has said in one conversation and the platform does not list yet. Safe between threads."""
 
+    REMEMBERED = 100
+    """So many own messages that were listed are shown even if a later read lacks them: replicas differ for a while."""
+
     def __init__(self) -> None:
         self.version = 0
-        """Grows with every own message and reset: what was read before it does not show them."""
+        """Grows with what this program changes on the platform: what was read before does not show it."""
         self._own: list[Own[M]] = []
         self._listed_as: dict[str, str] = {}
+        self._listed: deque[HistoryMessage] = deque(maxlen=self.REMEMBERED)
         self._mark = Mark()
         self._reset = Mark()
         self._hidden: set[str] = set()
         self._count = 0
         self._lock = threading.Lock()
 
-    def merge(self, rows: Iterable[HistoryMessage]) -> list[Entry[M]]:
+    def merge(self, rows: Sequence[HistoryMessage], limit: int | None = None) -> list[Entry[M]]:
         """Return the conversation, oldest first: what was read, and what it does not show yet of our own.
 
-        May be given the same rows again.
+        May be given the same rows again, and older reads after newer ones. With `limit` the newest so many.
         """
-        listed = order_messages(rows)
         with self._lock:
+            listed = order_messages([*rows, *self._missing(rows)])
             self._mark = self._mark.join(Mark.of(listed))
             self._recognise(listed)
             shown = [r for r in listed if not self._reset.covers(r) and r.message_id not in self._hidden]
-            return self._interleave(shown)
+            entries = self._interleave(shown)
+            return entries if limit is None else entries[max(0, len(entries) - limit) :]
+
+    def _missing(self, rows: Sequence[HistoryMessage]) -> list[HistoryMessage]:
+        """Return own messages that an earlier read listed and this one does not; a regenerated answer is replaced."""
+        ids = {row.message_id for row in rows}
+        sides = {(row.chat_id, row.is_user) for row in rows if row.chat_id is not None}
+        return [r for r in self._listed if r.message_id not in ids and (r.chat_id, r.is_user) not in sides]
 
     def _recognise(self, rows: Sequence[HistoryMessage]) -> None:
         """Drop the own messages that are listed by now. The surest sign goes first, the oldest message next."""
@@ -223,6 +235,7 @@ class Conversation(Generic[M]):
                     continue
                 free.remove(row)
                 self._listed_as[row.message_id] = own.id
+                self._listed.append(row)
                 if own.is_hidden:
                     self._hidden.add(row.message_id)
                 at = self._own.index(own)
@@ -276,7 +289,7 @@ class Conversation(Generic[M]):
 
     def _add(self, payload: M, text: str, **known: Any) -> str:
         self._count += 1
-        self.version += 1
+        self.version += known["is_stored"]
         own = Own(id=f"own-{self._count}", payload=payload, text=text, since=self._mark, **known)
         self._own.append(own)
         return own.id
@@ -287,7 +300,6 @@ class Conversation(Generic[M]):
             kept = [own for own in self._own if own.id != id or own.is_stored]
             found = len(kept) < len(self._own)
             self._own = kept
-            self.version += found
             return found
 
     def reset(self) -> None:
@@ -298,6 +310,7 @@ class Conversation(Generic[M]):
         with self._lock:
             self.version += 1
             self._reset = self._mark
+            self._listed.clear()
             self._own = [own for own in self._own if own.is_stored]
             for own in self._own:
                 own.is_hidden = True

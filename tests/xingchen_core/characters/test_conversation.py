@@ -154,6 +154,18 @@ def test_own_messages_are_seen_at_once() -> None:
     assert [entry.is_user for entry in entries] == [True, True, False]
 
 
+@pytest.mark.parametrize(
+    ("limit", "shown"), [(None, ["a", "b", "新"]), (2, ["b", "新"]), (9, ["a", "b", "新"]), (0, [])]
+)
+def test_merge_with_a_limit(limit: int | None, shown: list[str]) -> None:
+    """The newest messages are kept, own ones included."""
+    conversation = Conversation[str]()
+    rows = [row("a", at=1), row("b", at=2)]
+    conversation.merge(rows)
+    conversation.add_pending("", "新")
+    assert texts(conversation.merge(rows, limit)) == shown
+
+
 def test_an_echo_replaces_the_own_message() -> None:
     """Once listed, a message is shown once, from the list, under the id it had before."""
     conversation = Conversation[str]()
@@ -294,19 +306,40 @@ def test_reset_at_equal_times() -> None:
     assert texts(conversation.merge([row("q1", "旧", at=5), row("q2", "新", at=5)])) == ["新"]
 
 
-def test_own_changes_are_counted() -> None:
-    """`version` tells whether an older read may still be shown."""
+def test_what_changes_the_platform_is_counted() -> None:
+    """`version` tells whether what was read is out of date: a pending message has not reached the platform."""
     conversation = Conversation[str]()
-    versions = [conversation.version]
-    pending = conversation.add_pending("", "问")
+    versions = []
+    conversation.forget(conversation.add_pending("", "问"))
     versions.append(conversation.version)
-    conversation.forget(pending)
+    conversation.merge([])
+    versions.append(conversation.version)
+    conversation.add_reminder("", "提醒")
+    versions.append(conversation.version)
+    conversation.add_answer("", "答", {"message_id": "a1"})
     versions.append(conversation.version)
     conversation.reset()
     versions.append(conversation.version)
-    conversation.merge([])
-    assert versions == [0, 1, 2, 3]
-    assert conversation.version == 3
+    assert versions == [0, 0, 1, 2, 3]
+
+
+def test_an_older_read_hides_nothing_of_ours() -> None:
+    """A replica that lags behind the last one asked does not take an own message away again."""
+    conversation = Conversation[str]()
+    conversation.merge([row("q1", "旧", at=1)])
+    own = conversation.add_reminder("", "新")
+    conversation.merge([row("q1", "旧", at=1), row("r2", "新", at=2)])
+    again = conversation.merge([row("q1", "旧", at=1)])
+    assert [(entry.id, entry.text) for entry in again] == [("q1", "旧"), (own, "新")]
+
+
+def test_a_regenerated_answer_replaces_the_first() -> None:
+    """The first answer is not taken for one that a lagging replica lacks."""
+    conversation = Conversation[str]()
+    conversation.add_answer("", "一", {"message_id": "a1", "chat_id": "c1"})
+    conversation.merge([row("q1", "问", at=1, chat="c1"), row("a1", "一", at=2, chat="c1")])
+    regenerated = [row("q1", "问", at=1, chat="c1"), row("a9", "二", at=3, chat="c1")]
+    assert texts(conversation.merge(regenerated)) == ["问", "二"]
 
 
 def test_a_conversation_travels() -> None:
