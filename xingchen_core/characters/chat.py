@@ -148,7 +148,7 @@ def _turns(messages: list[Message], request: ChatRequest) -> list[Message]:
     """
     if request.regenerate and request.platform_history:
         return messages[-1:]  # required by the schema, ignored by the service
-    if not messages or messages[-1].role == "assistant":
+    if not messages or (messages[-1].role == "assistant" and request.group is None):
         raise ConfigurationError("The last message must be the user's (or a function's result): add one.")
     if request.platform_history:
         return _newest(messages)
