@@ -43,7 +43,7 @@ class XingchenChatModel(BaseChatModel, ConnectionSettings):
 
     @model_validator(mode="after")
     def _keep_stateful_answers_out_of_the_cache(self) -> Self:
-        if self._is_stateful({}) and "cache" not in self.model_fields_set:
+        if self.cache is None and self._is_stateful({}):
             self.__dict__["cache"] = False
         return self
 
@@ -155,9 +155,9 @@ class XingchenChatModel(BaseChatModel, ConnectionSettings):
         return await super(XingchenChatModel, model)._agenerate_with_cache(*args, **kwargs)
 
     def _as_called(self, kwargs: dict[str, Any]) -> tuple[Self, dict[str, Any]]:
-        if kwargs.get("n", getattr(self, "n", 1)) > 1:
+        if kwargs.get("n", getattr(self, "n", 1)) != 1:
             kwargs = {**kwargs, "stream": False}  # several answers come from the plain call only
-        if self.cache is None and "cache" not in self.model_fields_set and self._is_stateful(kwargs):
+        if self.cache is None and self._is_stateful(kwargs):
             return self.model_copy(update={"cache": False}), kwargs
         return self, kwargs
 

@@ -79,10 +79,11 @@ class ChatXingchen(XingchenChatModel, CharacterParameters, XingchenSettings):
         return {"model": self._model_of({}), **{name: getattr(self, name) for name in named}}
 
     def _model_of(self, kwargs: dict[str, Any]) -> str:
-        return kwargs.get("model") or self.model or DEFAULT_MODEL
+        return kwargs.get("model") or kwargs.get("model_name") or self.model or DEFAULT_MODEL
 
     def _is_stateful(self, kwargs: dict[str, Any]) -> bool:
-        return bool(kwargs.get("platform_history", self.platform_history))
+        stateful = ("platform_history", "enable_long_term_memory", "regenerate")
+        return any(kwargs.get(name, getattr(self, name, False)) for name in stateful)
 
     def _chat(self, messages: list[BaseMessage], stop: list[str] | None, **kwargs: Any) -> Flow[Call[ChatReply]]:
         request = yield from characters.with_speaker(self._request(messages, stop, **kwargs))
@@ -96,6 +97,8 @@ class ChatXingchen(XingchenChatModel, CharacterParameters, XingchenSettings):
 
     def _request(self, messages: list[BaseMessage], stop: list[str] | None, **kwargs: Any) -> ChatRequest:
         kwargs.pop("stream", None)  # LangChain's own switch
+        if "model_name" in kwargs:
+            kwargs["model"] = kwargs.pop("model_name")
         if (tools := kwargs.pop("tools", None)) is not None:
             kwargs["functions"] = [_function(convert_to_openai_tool(tool)) for tool in tools]
         if (choice := kwargs.pop("tool_choice", None)) is not None:
