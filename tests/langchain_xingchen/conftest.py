@@ -57,12 +57,12 @@ def total(chunks: list[AIMessageChunk]) -> AIMessage:
     return reduce(add, chunks)
 
 
-def stream(model: Any, prompt: Any, **kwargs: Any) -> list[AIMessageChunk]:
+def stream(model: Any, prompt: Any, /, **kwargs: Any) -> list[AIMessageChunk]:
     """The chunks of `stream`."""
     return list(model.stream(prompt, **kwargs))
 
 
-def astream(model: Any, prompt: Any, **kwargs: Any) -> list[AIMessageChunk]:
+def astream(model: Any, prompt: Any, /, **kwargs: Any) -> list[AIMessageChunk]:
     """The chunks of `astream`, in an event loop of its own."""
 
     async def collect() -> list[AIMessageChunk]:
@@ -71,24 +71,24 @@ def astream(model: Any, prompt: Any, **kwargs: Any) -> list[AIMessageChunk]:
     return asyncio.run(collect())
 
 
-def invoke(model: Any, prompt: Any, **kwargs: Any) -> AIMessage:
+def invoke(model: Any, prompt: Any, /, **kwargs: Any) -> AIMessage:
     """The answer of `invoke`."""
     answer: AIMessage = model.invoke(prompt, **kwargs)
     return answer
 
 
-def ainvoke(model: Any, prompt: Any, **kwargs: Any) -> AIMessage:
+def ainvoke(model: Any, prompt: Any, /, **kwargs: Any) -> AIMessage:
     """The answer of `ainvoke`, in an event loop of its own."""
     return asyncio.run(model.ainvoke(prompt, **kwargs))
 
 
-def stream_events(model: Any, prompt: Any, **kwargs: Any) -> AIMessage:
+def stream_events(model: Any, prompt: Any, /, **kwargs: Any) -> AIMessage:
     """The message that the v3 events of `stream_events` add up to."""
     answer: AIMessage = model.stream_events(prompt, version="v3", **kwargs).output
     return answer
 
 
-def astream_events(model: Any, prompt: Any, **kwargs: Any) -> AIMessage:
+def astream_events(model: Any, prompt: Any, /, **kwargs: Any) -> AIMessage:
     """As `stream_events`, with asyncio."""
 
     async def output() -> AIMessage:
