@@ -11,6 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from llama_index_xingchen.chat_stores import XingchenChatStore, XingchenDBChatStore
     from llama_index_xingchen.llms import Xingchen
     from xingchen_core.characters import (
         Character,
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 _LAZY = {
     "Xingchen": "llama_index_xingchen.llms",
+    **dict.fromkeys(("XingchenChatStore", "XingchenDBChatStore"), "llama_index_xingchen.chat_stores"),
     **dict.fromkeys(
         ("Character", "GroupChat", "GroupMember", "Memory", "MemoryTag", "Scenario"), "xingchen_core.characters"
     ),
@@ -51,4 +53,6 @@ __all__ = [
     "MemoryTag",
     "Scenario",
     "Xingchen",
+    "XingchenChatStore",
+    "XingchenDBChatStore",
 ]

@@ -179,15 +179,7 @@ class XingchenLLM(LLM, ConnectionSettings):
 
         `from_dict` takes the key from the environment; `proxy` and `default_headers` have to be given again.
         """
-        data: dict[str, Any] = handler(self)
-        data["class_name"] = self.class_name()
-        for name in _NOT_DUMPED:
-            data.pop(name, None)
-        if "stream_chunk_timeout" not in self.model_fields_set:
-            data.pop("stream_chunk_timeout", None)  # given as None it would mean: no limit
-        if self.timeout is not None:
-            data["timeout"] = plain_timeout(self.timeout)
-        return data
+        return {**plain_settings(self, handler(self)), "class_name": self.class_name()}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Make the object again from what its maker gave.
@@ -196,6 +188,16 @@ class XingchenLLM(LLM, ConnectionSettings):
         """
         given = {*state["__pydantic_fields_set__"], *_RESOLVED}
         self.__init__(**{name: value for name, value in state["__dict__"].items() if name in given})  # type: ignore[misc]
+
+
+def plain_settings(settings: ConnectionSettings, data: dict[str, Any]) -> dict[str, Any]:
+    """Return what was dumped of an object as plain data, without what is secret or may hold a secret."""
+    plain = {name: value for name, value in data.items() if name not in _NOT_DUMPED}
+    if "stream_chunk_timeout" not in settings.model_fields_set:
+        plain.pop("stream_chunk_timeout", None)  # given as None it would mean: no limit
+    if settings.timeout is not None:
+        plain["timeout"] = plain_timeout(settings.timeout)
+    return plain
 
 
 _SYSTEM = (MessageRole.SYSTEM, MessageRole.DEVELOPER)

@@ -99,7 +99,7 @@ def to_response(reply: ChatReply) -> ChatResponse:
     if len(reply.answers) > 1:
         raw["answers"] = [_alternative(one) for one in reply.answers]
     return ChatResponse(
-        message=_to_chat_message(answer.text, answer.reasoning, answer.tool_calls, answer.name),
+        message=_to_chat_message(answer.text, answer.reasoning, answer.tool_calls, answer.name, reply.metadata),
         raw=raw,
         additional_kwargs=_counts(reply.usage),
     )
@@ -136,14 +136,20 @@ class Responses:
         self._name = delta.name or self._name
         additional = {"thinking_delta": delta.reasoning} if delta.reasoning else {}
         return ChatResponse(
-            message=_to_chat_message(self._text, self._reasoning, self._calls, self._name),
+            message=_to_chat_message(self._text, self._reasoning, self._calls, self._name, delta.metadata),
             delta=delta.text,
             raw=_raw(delta.finish_reason, delta.usage, delta.metadata) if delta.last else {},
             additional_kwargs=additional | _counts(delta.usage),
         )
 
 
-def _to_chat_message(text: str, reasoning: str, calls: Sequence[ToolCall], name: str | None) -> ChatMessage:
+_STORED = ("message_id", "chat_id", "query_id", "character_id", "user_id", "is_saved")
+"""What a chat store must know of an answer that the service has stored itself, so as not to store it again."""
+
+
+def _to_chat_message(
+    text: str, reasoning: str, calls: Sequence[ToolCall], name: str | None, metadata: Mapping[str, Any]
+) -> ChatMessage:
     """Return an answer. It has exactly one text block: LlamaIndex joins several by newlines."""
     blocks: list[ContentBlock] = [TextBlock(text=text)]
     # Prompts that quote a history print the additional keywords, so nothing that can be elsewhere goes there.
@@ -155,6 +161,8 @@ def _to_chat_message(text: str, reasoning: str, calls: Sequence[ToolCall], name:
         additional["tool_calls"] = [_tool_call(call) for call in calls]
     if name:
         additional["name"] = name
+    if metadata.get("is_saved"):
+        additional |= {name: metadata[name] for name in _STORED if name in metadata}
     return ChatMessage(role=MessageRole.ASSISTANT, blocks=blocks, additional_kwargs=additional)
 
 
