@@ -10,7 +10,12 @@ from xingchen_core.emulator import Emulator
 
 def main() -> int:
     """Prints the URL when the port listens, then serves. Returns the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m xingchen_core.emulator", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m xingchen_core.emulator",
+        description="Serves the emulated services on a loopback port until Ctrl-C or SIGTERM.",
+        epilog="A user's message such as '/fail status status=429 retry_after=1' or '/fail cut after=2' makes the call "
+        "fail that way. Kinds: status, html, drop, cut, stall, silent_end, error_event.",
+    )
     parser.add_argument("--port", type=int, default=8900, help="0 takes a free one (default: 8900)")
     parser.add_argument("--host", choices=["127.0.0.1", "localhost", "::1"], default="127.0.0.1")
     parser.add_argument("--lenient", action="store_true", help="forgive missing or mismatched gateway headers")

@@ -73,7 +73,7 @@ def json_text(value: Any) -> str:
 
 @dataclass
 class Answer:
-    """An ASGI response of one JSON body (or of `text`, when `media_type` is not JSON), possibly broken by a fault."""
+    """An ASGI response of one body, possibly broken by a fault. A body that is no text is written as JSON."""
 
     core: Core
     body: Any

@@ -263,7 +263,10 @@ def _account(headers: Mapping[str, str]) -> str:
 
 
 def _streaming(operation: Operation, headers: Mapping[str, str], *, strict: bool) -> bool:
-    """Checks the gateway's headers; true when the call asks for server-sent events."""
+    """Checks the gateway's headers; true when the call asks for server-sent events.
+
+    What the gateway answers to a misroute is not documented: HTTP 400 in the gateway's shape is the emulator's choice.
+    """
     name = headers.get("x-fag-servicename", "")
     switched_on = headers.get("x-aca-sse", "disable").lower() == "enable"
     if not strict:

@@ -137,7 +137,10 @@ def _regenerates(body: dict[str, Any]) -> bool:
 
 
 def stop(call: "Call") -> bool:
-    """`POST /v2/api/chat/stop`: false when no such chat of this account is running."""
+    """`POST /v2/api/chat/stop`: false when no such chat of this account is running.
+
+    That `content` is what is kept as the answer is inferred from its name; the documents do not say so.
+    """
     request_id = required_text(call.body, "requestId")
     content = text(call.body, "content")
     running = call.xingchen.running.get(request_id)

@@ -166,6 +166,7 @@ def respond(
         events = _events(call, answers[0], running, spent, context, save)
 
         def error(failed: Fault) -> Event:
+            running.done = True  # the generation itself has failed: there is no answer to keep
             return error_event(failed, call.request_id)
 
         return EventStream(core, events, error, fault, running.wake, leave)

@@ -2,6 +2,7 @@
 
 import gc
 import socket
+import statistics
 import threading
 import time
 from typing import Any
@@ -52,11 +53,12 @@ def test_start_and_stop_are_quick() -> None:
 
 def test_answers_are_quick(api: Any) -> None:
     """Nothing waits for the other side's acknowledgement (40 ms each time on Linux)."""
-    api.say("你好")
-    began = time.monotonic()
-    for _ in range(20):
+    times = []
+    for _ in range(30):
+        began = time.monotonic()
         api.say("你好")
-    assert time.monotonic() - began < 0.4
+        times.append(time.monotonic() - began)
+    assert statistics.median(times) < 0.03
 
 
 def test_close_twice_and_close_unstarted() -> None:
@@ -138,7 +140,7 @@ def test_close_ends_stalled_answer(api: Any, emulator: Emulator) -> None:
 def test_stall_outlasts_the_client(api: Any, emulator: Emulator) -> None:
     """During a stall nothing comes: the client's own timeout ends it, and the next call is answered."""
     emulator.fail("stall", after=1)
-    with api.open(api.body(), timeout=0.05) as response, pytest.raises(httpx.ReadTimeout):
+    with api.open(api.body(), timeout=0.25) as response, pytest.raises(httpx.ReadTimeout):
         response.read()
     assert api.say("你好")["stop"] is True
 
