@@ -215,8 +215,9 @@ class Emulator:
             listener.close()
         state = self._server.server_state
         if state.tasks:
-            await asyncio.wait(state.tasks, timeout=1)
-        while state.connections:
+            # Not for long: a client that has sent half a request, and now waits for us to close, would hold us up.
+            await asyncio.wait(state.tasks, timeout=0.1)
+        while state.connections or state.tasks:
             for connection in list(state.connections):
                 connection.transport.abort()
             await asyncio.sleep(0)

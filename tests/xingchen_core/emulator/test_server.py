@@ -137,6 +137,20 @@ def test_close_ends_stalled_answer(api: Any, emulator: Emulator) -> None:
     emulator.close()
 
 
+def test_close_waits_for_nobody() -> None:
+    """A client that has sent half a request does not hold up closing."""
+    with Emulator() as emulator:
+        host, _, port = emulator.url.removeprefix("http://").partition(":")
+        with socket.create_connection((host, int(port))) as half:
+            half.sendall(b"POST /v2/api/chat/send HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n{")
+            while not emulator._server.server_state.tasks:  # the server has begun to read
+                time.sleep(0.001)
+            began = time.monotonic()
+            emulator.close()
+            assert time.monotonic() - began < 0.6
+            assert half.recv(1) == b""
+
+
 def test_stall_outlasts_the_client(api: Any, emulator: Emulator) -> None:
     """During a stall nothing comes: the client's own timeout ends it, and the next call is answered."""
     emulator.fail("stall", after=1)
