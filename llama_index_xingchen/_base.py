@@ -35,10 +35,12 @@ M = TypeVar("M", bound=BaseModel)
 _FRAMEWORK_KEYWORDS = ("formatted", "verbose", "tool_choice", "tool_required", "allow_parallel_tool_calls")
 """LlamaIndex's own, passed along by its programs and agents; they are no part of a request."""
 
-_NOT_DUMPED = ("api_key", "proxy", "default_headers")
+_SECRETS = ("api_key", "access_key_id", "access_key_secret", "security_token")
+
+_NOT_DUMPED = (*_SECRETS, "proxy", "default_headers")
 """Settings that hold secrets, or may."""
 
-_RESOLVED = ("api_key", "base_url")
+_RESOLVED = (*_SECRETS, "base_url")
 """Settings that may have come from the environment: a pickle takes them along."""
 
 

@@ -5,7 +5,7 @@ never comes, and reads no list before it is complete.
 """
 
 from collections.abc import AsyncGenerator, Generator, Iterator
-from contextlib import aclosing, closing, contextmanager
+from contextlib import aclosing, closing, contextmanager, suppress
 from typing import Generic, TypeVar
 
 from llama_index.core.base.llms.types import ChatResponse, ChatResponseAsyncGen, ChatResponseGen
@@ -29,7 +29,7 @@ class ObjectReader(Generic[M]):
         """Return the object as far as it has come: fields that are missing are `None`. `None` if there is none yet."""
         self._text = response.message.content or ""
         try:
-            value = self._value()
+            value = self._value(partial=True)
         except ValueError:
             return None
         try:
@@ -45,19 +45,19 @@ class ObjectReader(Generic[M]):
         """
         with naming_the_answer(self._output_cls, self._model_name):
             try:
-                return self._output_cls.model_validate(self._value())
+                return self._output_cls.model_validate(self._value(partial=False))
             except ValueError as error:
                 raise ValueError(f"{error}\nThe answer was: {self._text}") from error
 
-    def _value(self) -> object:
-        """Return the JSON object in the text, whatever stands before and behind it, as far as it has come."""
+    def _value(self, *, partial: bool) -> object:
+        """Return the JSON object in the text, whatever stands before and behind it."""
         start = self._text.find("{")
         if start < 0:
             raise ValueError("There is no JSON object in it.")
-        try:
-            return from_json(self._text[start:], allow_partial="trailing-strings")
-        except ValueError:
-            return from_json(self._text[start : self._text.rfind("}") + 1])
+        if partial:
+            with suppress(ValueError):
+                return from_json(self._text[start:], allow_partial="trailing-strings")
+        return from_json(self._text[start : self._text.rfind("}") + 1])
 
 
 @contextmanager

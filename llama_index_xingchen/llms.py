@@ -101,12 +101,12 @@ class Xingchen(XingchenLLM, FunctionCallingLLM, CharacterParameters, XingchenSet
         )
 
     def _chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> Flow[Call[ChatReply]]:
-        yield from ()
-        return characters.chat(self._request(messages, **kwargs))
+        request = yield from characters.with_speaker(self._request(messages, **kwargs))
+        return characters.chat(request)
 
     def _stream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> Flow[StreamCall[ChatDelta]]:
-        yield from ()
-        return characters.stream_chat(self._request(messages, **kwargs), stop_on_close=self.stop_on_close)
+        request = yield from characters.with_speaker(self._request(messages, **kwargs))
+        return characters.stream_chat(request, stop_on_close=self.stop_on_close)
 
     def _request(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatRequest:
         if "model_name" in kwargs:

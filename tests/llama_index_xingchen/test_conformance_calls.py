@@ -1,0 +1,180 @@
+"""Conformance items 45, 46 and 48 to 50: retries, time limits, event loops, threads."""
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from llama_index.core.base.llms.types import ChatMessage
+
+from xingchen_core import APIStatusError, APITimeoutError, InternalServerError, XingchenError
+
+
+@pytest.fixture
+def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """How long the client would have waited, in seconds."""
+    noted: list[float] = []
+
+    async def note(seconds: float) -> None:
+        noted.append(seconds)
+
+    monkeypatch.setattr("xingchen_core._client._sleep", noted.append)
+    monkeypatch.setattr("xingchen_core._client._async_sleep", note)
+    return noted
+
+
+@pytest.mark.parametrize("max_retries", [0, 2])
+def test_a_server_error_is_tried_again(
+    make: Any, ask: Any, emulator: Any, waits: list[float], method: str, max_retries: int
+) -> None:
+    """Item 45: 1 + `max_retries` requests, whatever the method; there is no second layer of retries."""
+    emulator.fail("status", status=500, times=9)
+    with pytest.raises(InternalServerError):
+        ask(make(max_retries=max_retries), method)
+    assert len(emulator.requests) == 1 + max_retries
+    assert len(waits) == max_retries
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404])
+def test_a_refusal_is_final(make: Any, ask: Any, emulator: Any, method: str, status: int) -> None:
+    """Item 45: what repeating cannot help is sent once."""
+    emulator.fail("status", status=status, times=9)
+    with pytest.raises(APIStatusError) as caught:
+        ask(make(), method)
+    assert caught.value.status_code == status
+    assert caught.value.request_id
+    assert len(emulator.requests) == 1
+
+
+def test_retry_after_is_obeyed(make: Any, ask: Any, emulator: Any, waits: list[float], method: str) -> None:
+    """Item 45: the wait is the one the service asked for, and then the call succeeds."""
+    emulator.fail("status", status=429, retry_after=7)
+    emulator.reply("好了")
+    last = ask(make(), method)[-1]
+    assert (last.message.content if "chat" in method else last.text) == "好了"
+    assert waits == [7.0]
+
+
+def test_a_stream_that_has_spoken_is_not_sent_again(make: Any, ask: Any, emulator: Any, stream_method: str) -> None:
+    """Item 45: after the first event nothing is repeated, even an error that may be."""
+    emulator.reply(chunks=["一", "二"])
+    emulator.fail("error_event", status=500, after=1)
+    with pytest.raises(XingchenError):
+        ask(make(), stream_method)
+    assert len(emulator.requests) == 1
+
+
+def test_the_time_limit_holds(make: Any, ask: Any, emulator: Any, method: str) -> None:
+    """Item 46: a service that never answers raises a typed error when the time is over."""
+    emulator.fail("stall")
+    llm = make(timeout=0.2, max_retries=0)
+    began = time.monotonic()
+    with pytest.raises(APITimeoutError):
+        ask(llm, method)
+    assert 0.19 < time.monotonic() - began < 1.0
+
+
+def test_silence_between_events_is_limited(make: Any, ask: Any, emulator: Any, stream_method: str) -> None:
+    """Item 46: `stream_chunk_timeout` ends a stream that falls silent, comments or not."""
+    emulator.reply(chunks=["一", "二"])
+    emulator.fail("stall", after=1)
+    emulator.wire(keepalive=True)
+    got: list[Any] = []
+    with pytest.raises(APITimeoutError) as caught:
+        ask(make(stream_chunk_timeout=0.2), stream_method, into=got)
+    assert [response.delta for response in got] == ["一"]
+    assert caught.value.partial_text == "一"
+
+
+@pytest.mark.parametrize(
+    ("timeout", "connect", "read"), [(None, 10.0, None), (3.0, 3.0, 3.0)], ids=["by default", "given"]
+)
+def test_each_phase_has_its_limit(case: Any, canned: Any, ask: Any, timeout: Any, connect: float, read: Any) -> None:
+    """Item 46: connecting takes 10 s at most, reading as long as the service needs, or what the caller gave."""
+    llm = canned(timeout=timeout)
+    ask(llm, "chat")
+    used = canned.requests[0].extensions["timeout"]
+    assert used["connect"] == connect
+    assert used["read"] == (read or case.cls.service.read_timeout)
+
+
+def test_one_object_serves_several_event_loops(make: Any, emulator: Any) -> None:
+    """Item 48: `asyncio.run` twice with one object, with streams too."""
+    llm = make()
+
+    async def talk() -> str:
+        await llm.achat([ChatMessage(role="user", content="你好")])
+        return "".join([r.delta async for r in await llm.astream_chat([ChatMessage(role="user", content="你好")])])
+
+    assert asyncio.run(talk()) == asyncio.run(talk())
+    assert len(emulator.requests) == 4
+
+
+@asynccontextmanager
+async def slow_service(body: dict[str, Any], seconds: float) -> AsyncIterator[str]:
+    """A server in the running loop that answers everything with `body`, after a while."""
+    content = json.dumps(body).encode()
+    head = f"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {len(content)}\r\n\r\n".encode()
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        request = await reader.readuntil(b"\r\n\r\n")
+        length = next(line for line in request.lower().splitlines() if line.startswith(b"content-length:"))
+        await reader.readexactly(int(length.split(b":")[1]))
+        await asyncio.sleep(seconds)
+        writer.write(head + content)
+        await writer.drain()
+        writer.close()
+        await writer.wait_closed()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    async with server:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+
+
+@pytest.mark.parametrize("method", ["achat", "acomplete"])
+async def test_many_async_calls_run_at_once(case: Any, method: str) -> None:
+    """Item 49: 50 calls to a service that takes 0.3 s take well below a second, and the loop keeps turning."""
+    given = "你好" if method == "acomplete" else [ChatMessage(role="user", content="你好")]
+    ticks = 0
+
+    async def tick() -> None:
+        nonlocal ticks
+        while True:
+            await asyncio.sleep(0.005)
+            ticks += 1
+
+    async with (
+        slow_service(case.body, 0.3) as url,
+        case.cls(**{**case.fields, "api_key": "test-key", "base_url": url}) as llm,
+    ):
+        await getattr(llm, method)(given)
+        ticking = asyncio.create_task(tick())
+        began = time.monotonic()
+        answers = await asyncio.gather(*(getattr(llm, method)(given) for _ in range(50)))
+        took = time.monotonic() - began
+        ticking.cancel()
+    assert len(answers) == 50
+    assert took < 1.0
+    assert ticks > 0.5 * 0.3 / 0.005  # a machine with other work loses some; blocking calls would leave none
+
+
+def test_threads_do_not_mix_their_users(case: Any, make: Any, ask: Any, emulator: Any) -> None:
+    """Item 50: 20 threads with one object each get the answer to their own question, for their own user."""
+    llm = make()
+
+    def talk(number: int) -> tuple[str, str]:
+        last = ask(
+            llm, ("chat", "stream_chat", "achat", "astream_chat")[number % 4], f"第{number}", user_id=f"u{number}"
+        )[-1]
+        return last.message.content, last.raw["user_id"]
+
+    with ThreadPoolExecutor(20) as pool:
+        got = list(pool.map(talk, range(40)))
+    assert all(f"第{number}」" in text for number, (text, _) in enumerate(got))
+    assert [user for _, user in got] == [f"u{number}" for number in range(40)]
+    asked = {case.user(request.json): case.texts(request.json) for request in emulator.requests}
+    assert asked == {f"u{number}": [f"第{number}"] for number in range(40)}
