@@ -1,8 +1,11 @@
 """What every chat model of this package does the same way: LangChain's entry points, once."""
 
+import asyncio
+import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing, closing
-from typing import Any, ClassVar, Self
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
 from langchain_core.language_models import BaseChatModel
@@ -16,6 +19,9 @@ from langchain_xingchen._messages import to_chunk, to_result
 from xingchen_core import Call, ChatDelta, ChatReply, Flow, StreamCall, __version__
 from xingchen_core._config import ConnectionSettings, plain_timeout
 from xingchen_core.chat import aone_delta, estimate_tokens, gathered, one_delta
+
+if TYPE_CHECKING:
+    from xingchen_core import AsyncClient
 
 MODEL_CONFIG = ConfigDict(
     extra="forbid",
@@ -94,7 +100,7 @@ class XingchenChatModel(BaseChatModel, ConnectionSettings):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        client = self.async_client()
+        client = await self._loaded_async_client()
         with model_errors():
             if self._has_plain(kwargs):
                 call = await client.run(self._chat(messages, stop, **kwargs))
@@ -129,7 +135,7 @@ class XingchenChatModel(BaseChatModel, ConnectionSettings):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> AsyncIterator[ChatGenerationChunk]:
-        client, provider = self.async_client(), self.provider
+        client, provider = await self._loaded_async_client(), self.provider
         with model_errors():
             if self._has_stream(kwargs):
                 deltas = await client.stream(await client.run(self._stream_chat(messages, stop, **kwargs)))
@@ -142,6 +148,12 @@ class XingchenChatModel(BaseChatModel, ConnectionSettings):
                     if run_manager:
                         await run_manager.on_llm_new_token(delta.text, chunk=chunk)
                     yield chunk
+
+    async def _loaded_async_client(self) -> "AsyncClient":
+        """As `async_client`. The first one of a process imports httpx: a tenth of a second, not to be taken from a loop."""
+        if "xingchen_core._client" not in sys.modules:
+            await asyncio.to_thread(import_module, "xingchen_core._client")
+        return self.async_client()
 
     # LangChain decides about caching and streaming in these two, from the instance alone. What a call adds
     # (a session, several answers) can change both.
