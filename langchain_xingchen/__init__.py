@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from langchain_xingchen._load import loads
     from langchain_xingchen.beebot import ChatBeebot
+    from langchain_xingchen.chat_message_histories import XingchenChatMessageHistory
     from langchain_xingchen.chat_models import ChatXingchen
     from xingchen_core.characters import (
         Character,
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 _LAZY = {
     "ChatBeebot": "langchain_xingchen.beebot",
     "ChatXingchen": "langchain_xingchen.chat_models",
+    "XingchenChatMessageHistory": "langchain_xingchen.chat_message_histories",
     "loads": "langchain_xingchen._load",
     **dict.fromkeys(
         ("Character", "GroupChat", "GroupMember", "Memory", "MemoryTag", "Scenario"), "xingchen_core.characters"
@@ -56,5 +58,6 @@ __all__ = [
     "Memory",
     "MemoryTag",
     "Scenario",
+    "XingchenChatMessageHistory",
     "loads",
 ]

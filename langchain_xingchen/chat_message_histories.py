@@ -1,0 +1,349 @@
+"""`XingchenChatMessageHistory`: the conversation the platform keeps, as a LangChain history."""
+
+import threading
+import time
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import nullcontext
+from itertools import groupby
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
+from langchain_core.runnables import ensure_config
+from pydantic import Field, PrivateAttr
+
+from langchain_xingchen._history_messages import (
+    PROVIDER,
+    Drafts,
+    Progress,
+    entry_to_message,
+    is_read_from,
+    out_of_turn,
+    to_draft,
+    turns,
+)
+from langchain_xingchen._history_reading import REMEMBERED, Walk
+from xingchen_core import Flow, UnsupportedOperationError, XingchenError
+from xingchen_core import characters as service
+from xingchen_core.characters import XingchenSettings
+from xingchen_core.characters.conversation import Conversation, Entry, Mark, whole_history
+from xingchen_core.characters.storing import CAPABILITIES, Capabilities, Draft, Unsupported, write, writing
+
+if TYPE_CHECKING:
+    from langchain_core.chat_history import BaseChatMessageHistory as _Base
+else:
+    try:
+        from langchain_core.chat_history import BaseChatMessageHistory
+    except ImportError:  # langchain-core 2 removes it
+
+        class _Base:
+            """No base class."""
+
+    else:
+
+        class _Base(BaseChatMessageHistory):
+            """The base class, without the annotation that pydantic would take for a field."""
+
+            messages: ClassVar[Any]
+
+
+_noting = threading.Lock()
+
+LONGEST_TURN = 300.0
+"""Seconds for which the two reads of one turn under `RunnableWithMessageHistory` are the same."""
+
+
+class XingchenChatMessageHistory(XingchenSettings, _Base):
+    """The conversation of a character and a user, which the platform keeps, as a `BaseChatMessageHistory`.
+
+    ```python
+    history = XingchenChatMessageHistory("...", "u1")  # key from XINGCHEN_API_KEY
+    for message in history.messages:
+        print(message.type, message.content)
+    ```
+
+    `ChatXingchen(platform_history=True)` needs no history to remember: the platform does. This class shows what is
+    there, and lets `RunnableWithMessageHistory` and the like work on it. It reads its own writes, although the platform
+    may list them later.
+
+    Messages carry the platform's id as `id`, the speaker as `name`, and in `response_metadata` what the platform tells:
+    `message_id`, `session_id`, `chat_id` (of a question and its answer), `created_at` (ISO 8601), `message_type`
+    (`user`, `character`, `opening_remarks`, `sys_greetings`), `rating`, `regenerate_times`. `is_saved` is False for a
+    question that still waits for its answer. Own messages that are not listed yet have less of it.
+
+    Attributes:
+        character_id: The stored character.
+        user_id: Your id of the user.
+        session_id: Show only this run of the conversation. The service chooses the session of what it stores, so such
+            a history takes answers of that session and nothing else.
+        limit: `messages` shows the newest so many. Default: all; the service gives 50 per request.
+        unsupported: `raise` on a message the platform cannot hold, before anything of its batch is written; or `skip`.
+
+    Source: Xingchen HTTP API, "chat messages": histories, reminder, reset, rating.
+    """
+
+    character_id: str = Field(min_length=1, frozen=True)
+    user_id: str = Field(min_length=1, frozen=True)
+    session_id: str | None = Field(default=None, min_length=1, frozen=True)
+    limit: int | None = Field(default=None, gt=0)
+    unsupported: Unsupported = "raise"
+
+    _conversation: Conversation[BaseMessage] = PrivateAttr(default_factory=Conversation)
+    _known: dict[str, None] = PrivateAttr(default_factory=dict)
+    _unfinished: dict[Any, Progress] = PrivateAttr(default_factory=dict)
+    _turn: tuple[float, list[BaseMessage]] | None = PrivateAttr(default=None)
+
+    def __init__(
+        self, character_id: str, user_id: str, session_id: str | None = None, limit: int | None = None, **settings: Any
+    ) -> None:
+        named: dict[str, Any] = {
+            "character_id": character_id,
+            "user_id": user_id,
+            "session_id": session_id,
+            "limit": limit,
+        }
+        super().__init__(**named, **settings)
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What the platform can hold, known beforehand: each field says what becomes of it."""
+        return CAPABILITIES
+
+    @property
+    def messages(self) -> list[BaseMessage]:  # type: ignore[override]  # histories are read here, never assigned to
+        """The conversation, or its newest `limit` messages, oldest first: a list of your own."""
+        kept = self._kept()
+        return self._keep(self.client().run(self._read())) if kept is None else kept
+
+    async def aget_messages(self) -> list[BaseMessage]:
+        """As `messages`."""
+        kept = self._kept()
+        return self._keep(await self.async_client().run(self._read())) if kept is None else kept
+
+    def iter_messages(self, page_size: int = 50) -> Iterator[BaseMessage]:
+        """Walk the whole conversation, oldest first, with a few pages in memory.
+
+        Args:
+            page_size: Messages per request, 1 to 50.
+        """
+        walk = self._walk(page_size)
+        while (page := self.client().run(walk.next_page())) is not None:
+            yield from map(self._to_message, page)
+
+    async def aiter_messages(self, page_size: int = 50) -> AsyncIterator[BaseMessage]:
+        """As `iter_messages`."""
+        walk = self._walk(page_size)
+        while (page := await self.async_client().run(walk.next_page())) is not None:
+            for entry in page:
+                yield self._to_message(entry)
+
+    def add_messages(self, messages: Sequence[BaseMessage]) -> None:
+        """Store messages, in this order.
+
+        An answer of `ChatXingchen` that the platform stored itself is only noted, and so is the question before it, in
+        this batch or an earlier one. Another AI message is written as the character's own words. A human message alone
+        is shown, and waits for its answer.
+
+        When writing fails half way the error says how far it came; adding the same messages again writes the rest. A
+        message whose fate is unknown (the connection broke) is looked for first.
+
+        Raises:
+            UnsupportedOperationError: The platform cannot hold one of them, and nothing was written: a system or tool
+                message, tool calls, media, a human message whose answer the platform did not store, an AI message
+                before a turn that is stored already. A human message of an earlier batch whose answer turns out to be
+                none of the platform's is given up.
+        """
+        drafts = self._storable(messages)
+        with self._writing(drafts):
+            self.client().run(self._store(messages, drafts))
+
+    async def aadd_messages(self, messages: Sequence[BaseMessage]) -> None:
+        """As `add_messages`."""
+        drafts = self._storable(messages)
+        async with self._writing(drafts):
+            await self.async_client().run(self._store(messages, drafts))
+
+    def add_message(self, message: BaseMessage) -> None:
+        """Store one message."""
+        self.add_messages([message])
+
+    def add_user_message(self, message: HumanMessage | str) -> None:
+        """Store what the user said: it waits for its answer."""
+        self.add_messages([HumanMessage(message) if isinstance(message, str) else message])
+
+    def add_ai_message(self, message: AIMessage | str) -> None:
+        """Store what the character said."""
+        self.add_messages([AIMessage(message) if isinstance(message, str) else message])
+
+    def clear(self) -> None:
+        """Begin a new conversation: the character forgets, and this object shows only what is newer.
+
+        Whether the platform still lists what was before is UNVERIFIED; if so, another history object shows it.
+        """
+        with writing(self, self.character_id, self.user_id):
+            self.client().run(self._clear())
+
+    async def aclear(self) -> None:
+        """As `clear`."""
+        async with writing(self, self.character_id, self.user_id):
+            await self.async_client().run(self._clear())
+
+    def rate(self, message_id: str, rating: int, info: str | None = None) -> bool:
+        """Rate an answer.
+
+        Args:
+            message_id: `id` of a message read here, or `message_id` in `response_metadata` of an answer.
+            rating: -1 to 5.
+            info: The reason for a bad mark.
+
+        Raises:
+            ValueError: The rating is outside -1..5.
+            NotFoundError: There is no such message.
+        """
+        return self.client().send(service.rate(message_id, rating, info))
+
+    async def arate(self, message_id: str, rating: int, info: str | None = None) -> bool:
+        """As `rate`."""
+        return await self.async_client().send(service.rate(message_id, rating, info))
+
+    # Reading
+
+    def _read(self) -> Flow[list[BaseMessage]]:
+        rows = yield from whole_history(self.character_id, self.user_id, session_id=self.session_id, limit=self.limit)
+        return [self._to_message(entry) for entry in self._conversation.merge(rows, self.limit)]
+
+    def _walk(self, page_size: int) -> Walk:
+        return Walk(
+            lambda number: service.history(
+                self.character_id, self.user_id, session_id=self.session_id, page=number, page_size=page_size
+            ),
+            page_size,
+            self._conversation,
+        )
+
+    def _to_message(self, entry: Entry[BaseMessage]) -> BaseMessage:
+        return entry_to_message(entry, self.character_id, self.user_id)
+
+    # RunnableWithMessageHistory reads before and after the model, and takes everything up to the length of the second
+    # read for history. What the platform or others store in between must not lengthen it, or the user's message is
+    # taken for an old one. Reads outside of it are always fresh.
+
+    def _is_in_turn(self) -> bool:
+        return (ensure_config().get("configurable") or {}).get("message_history") is self
+
+    def _kept(self) -> list[BaseMessage] | None:
+        turn = self._turn
+        if turn is None or time.monotonic() - turn[0] > LONGEST_TURN or not self._is_in_turn():
+            return None
+        return list(turn[1])
+
+    def _keep(self, messages: list[BaseMessage]) -> list[BaseMessage]:
+        if self._is_in_turn():
+            self._turn = time.monotonic(), list(messages)
+        return messages
+
+    # Writing
+
+    def _storable(self, messages: Sequence[BaseMessage]) -> Drafts:
+        """Return what is to be noted or written."""
+        drafts = {
+            at: to_draft(message)
+            for at, message in enumerate(messages)
+            if not is_read_from(message, self.character_id, self.user_id)
+        }
+        self._refuse(drafts, {at: why for at, draft in drafts.items() if (why := draft.refusal())})
+        stored = {at for at, draft in drafts.items() if not self._must_be_written(draft) and draft.role == "assistant"}
+        self._refuse(drafts, out_of_turn(drafts, stored, self.session_id))
+        if any(map(self._must_be_written, drafts.values())):
+            self._give_up_waiting()
+        for at, question in turns(drafts, stored):
+            told = drafts[at].metadata
+            if told["message_id"] in self._known or self.session_id not in (None, told.get("session_id")):
+                del drafts[at]
+                if question is not None:
+                    del drafts[question]
+        return drafts
+
+    def _refuse(self, drafts: Drafts, refused: dict[int, str]) -> None:
+        """Take out what cannot be stored, or say which and why."""
+        for at, why in sorted(refused.items()):
+            if self.unsupported == "raise":
+                raise UnsupportedOperationError(
+                    f"Message {at} ({type(drafts[at].payload).__name__}): the platform history cannot hold {why}. "
+                    "Nothing of the batch was stored. Leave the message out, or pass unsupported='skip'.",
+                    service=PROVIDER,
+                )
+            del drafts[at]
+
+    def _give_up_waiting(self) -> None:
+        """Forget questions of earlier batches: what follows them was not made by the platform."""
+        waiting = [entry.id for entry in self._conversation.merge([]) if entry.is_pending]
+        given_up = list(filter(self._conversation.forget, waiting))
+        if given_up and self.unsupported == "raise":
+            raise UnsupportedOperationError(
+                f"HumanMessage: {len(given_up)} added before still waited for an answer, and the platform history "
+                "cannot hold a human message whose answer it did not store (ask with platform_history=True). It is "
+                "given up now, and nothing of this batch was stored: add it again, or pass unsupported='skip'.",
+                service=PROVIDER,
+            )
+
+    def _must_be_written(self, draft: Draft[BaseMessage]) -> bool:
+        return draft.role == "assistant" and not draft.is_answer_to(self.character_id, self.user_id)
+
+    def _writing(self, drafts: Drafts) -> Any:
+        """Return the lock of writers, if something is to be sent."""
+        if any(map(self._must_be_written, drafts.values())):
+            return writing(self, self.character_id, self.user_id)
+        return nullcontext()
+
+    def _store(self, messages: Sequence[BaseMessage], drafts: Drafts) -> Flow[None]:
+        """Note or write what no earlier attempt at the same batch has stored."""
+        batch = tuple((message.type, message.id, str(message.text)) for message in messages)
+        progress = self._unfinished.pop(batch, None) or Progress()
+        todo = {at: draft for at, draft in drafts.items() if at not in progress.done}
+        if any(map(self._must_be_written, todo.values())):
+            # The reminder call returns no id: what is listed before it cannot be its echo.
+            rows = (yield service.history(self.character_id, self.user_id)).items
+            self._conversation.merge(rows)
+            if progress.doubtful in todo and progress.finds(todo[progress.doubtful].text, rows):
+                progress.done.add(progress.doubtful)
+                del todo[progress.doubtful]
+            progress.mark = Mark.of(rows)
+        for sends, run in groupby(todo, key=lambda at: self._must_be_written(todo[at])):
+            if not sends:
+                self._note([todo[at] for at in run])
+                continue
+            for at in run:
+                progress.done.update(earlier for earlier in todo if earlier < at)
+                progress.doubtful = at
+                self._unfinished[batch] = progress
+                try:
+                    yield from write(self._conversation, [todo[at]], self.character_id, self.user_id)
+                except XingchenError as error:
+                    raise progress.failed(at, error) from error.__cause__
+        self._unfinished.pop(batch, None)
+        self._turn = None
+        for notes in (self._known, self._unfinished):
+            while len(notes) > REMEMBERED:
+                notes.pop(next(iter(notes)), None)
+
+    def _note(self, drafts: Sequence[Draft[BaseMessage]]) -> None:
+        """Note what needs no call: nobody else's message comes between a question and its answer."""
+        with _noting:
+            for _ in write(self._conversation, drafts, self.character_id, self.user_id):
+                raise AssertionError("what the platform stored itself is not sent")
+        self._known.update((draft.metadata["message_id"], None) for draft in drafts if draft.role == "assistant")
+
+    def _clear(self) -> Flow[None]:
+        # What is listed now is older than the reset, whatever the clocks say.
+        newest = yield from whole_history(self.character_id, self.user_id, limit=50)
+        self._conversation.merge(newest)
+        yield service.reset(self.character_id, self.user_id)
+        self._conversation.reset()
+        self._unfinished.clear()
+        self._turn = None
+
+    def __copy__(self) -> Self:
+        """Copy the settings. The copy may get another `limit`, but knows nothing of this object's messages."""
+        copied = super().__copy__()
+        copied._conversation, copied._known, copied._unfinished, copied._turn = Conversation(), {}, {}, None
+        return copied
