@@ -150,7 +150,7 @@ class XingchenChatModel(BaseChatModel, ConnectionSettings):
                     yield chunk
 
     async def _loaded_async_client(self) -> "AsyncClient":
-        """As `async_client`. The first one of a process imports httpx: a tenth of a second, not to be taken from a loop."""
+        """As `async_client`. The first of a process imports httpx: a tenth of a second that no loop should lose."""
         if "xingchen_core._client" not in sys.modules:
             await asyncio.to_thread(import_module, "xingchen_core._client")
         return self.async_client()
