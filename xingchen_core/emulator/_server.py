@@ -16,6 +16,8 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from xingchen_core.emulator._log import ReceivedRequest, RequestLog
 from xingchen_core.emulator._script import Fault, FaultKind, Reply, Script
 from xingchen_core.emulator._wire import Answer, Core, Wire
+from xingchen_core.emulator.beebot import Beebot
+from xingchen_core.emulator.beebot import routes as beebot_routes
 from xingchen_core.emulator.xingchen import Xingchen
 from xingchen_core.emulator.xingchen import routes as xingchen_routes
 
@@ -26,7 +28,7 @@ class Emulator:
     Use it as a context manager, or with `start()` and `close()`. Closing ends every open stream at once.
 
     `port` 0 takes a free one. `strict=False` forgives missing or mismatched gateway headers.
-    `xingchen` is the state of the Xingchen service, with knobs of its own.
+    `xingchen` and `beebot` are the states of the services, with knobs of their own.
     """
 
     def __init__(self, *, host: str = "127.0.0.1", port: int = 0, strict: bool = True) -> None:
@@ -34,7 +36,8 @@ class Emulator:
         self._script = Script()
         self._core = Core(self._script, Wire(), strict, asyncio.Event(), self._hang_up)
         self.xingchen = Xingchen(self._core)
-        services = Starlette(routes=[*xingchen_routes(self.xingchen)])
+        self.beebot = Beebot(self._core)
+        services = Starlette(routes=[*xingchen_routes(self.xingchen), *beebot_routes(self.beebot)])
         services.router.default = self._no_such_route
         self._log = RequestLog(services)
         self._thread: threading.Thread | None = None

@@ -47,7 +47,8 @@ class BeebotReply(Reply):
         if self.snapshots is not None:
             return list(self.snapshots)
         grown, shown = [], ""
-        for piece in self.pieces if self.pieces is not None else pieces(self.text):
+        whole = self.text or "".join(text for text, _ in self.paragraphs)
+        for piece in self.pieces if self.pieces is not None else pieces(whole):
             shown += piece
             grown.append(shown)
         return grown
@@ -66,8 +67,8 @@ def message_body(reply: BeebotReply, text: str, *, ends: bool) -> dict[str, Any]
     kind = reply.kind or ("Clarify" if reply.choices else "Direct")
     body: dict[str, Any] = {"Type": kind, "VoiceConfig": {}}
     if kind == "Clarify":
-        clarify = {"ClarifyContent": text, "ClarifyList": list(reply.choices) if ends else [], "Title": reply.title}
-        body["ClarifyMessageBody"] = {name: value for name, value in clarify.items() if value is not None}
+        clarify = {"ClarifyContent": text, "ClarifyList": list(reply.choices), "Title": reply.title or ""}
+        body["ClarifyMessageBody"] = clarify if text or ends else {}
     elif kind == "Direct":
         body["DirectMessageBody"] = _direct(reply, text, ends=ends)
     if ends and reply.commands is not None and not reply.commands_on_top:
