@@ -1,0 +1,145 @@
+"""Messages both ways, as values: no model, no service."""
+
+from typing import Any
+
+import pytest
+from langchain_core.messages import (
+    AIMessage,
+    AIMessageChunk,
+    BaseMessage,
+    ChatMessage,
+    FunctionMessage,
+    HumanMessage,
+    HumanMessageChunk,
+    RemoveMessage,
+    SystemMessage,
+    ToolMessage,
+)
+
+from langchain_xingchen._messages import to_chunk, to_messages, to_result
+from xingchen_core import Answer, ChatDelta, ChatReply, Message, ToolCall, UnsupportedOperationError, Usage
+
+CALL = {"name": "weather", "args": {"city": "杭州"}, "id": "call_1", "type": "tool_call"}
+
+
+@pytest.mark.parametrize(
+    ("message", "expected"),
+    [
+        (HumanMessage("你好"), Message(role="user", content="你好")),
+        (HumanMessage("你好", name="小明"), Message(role="user", content="你好", name="小明")),
+        (AIMessage("你好"), Message(role="assistant", content="你好")),
+        (SystemMessage("下雨了"), Message(role="system", content="下雨了")),
+        (ChatMessage("你好", role="user"), Message(role="user", content="你好")),
+        (ChatMessage("下雨了", role="developer"), Message(role="system", content="下雨了")),
+        (FunctionMessage("晴", name="weather"), Message(role="function", content="晴", name="weather")),
+        (ToolMessage("晴", tool_call_id="call_1"), Message(role="function", content="晴")),
+        (
+            ToolMessage("晴", tool_call_id="call_1", name="weather"),
+            Message(role="function", content="晴", name="weather"),
+        ),
+        # The sum of a stream, as applications keep it.
+        (AIMessageChunk("你") + AIMessageChunk("好"), Message(role="assistant", content="你好")),
+        (HumanMessageChunk("你好"), Message(role="user", content="你好")),
+        # Summing loses the name of who spoke in a group; the metadata has it.
+        (
+            AIMessageChunk("你好", response_metadata={"speaker": "小婉"}),
+            Message(role="assistant", content="你好", name="小婉"),
+        ),
+        (
+            AIMessage("", tool_calls=[CALL]),
+            Message(role="assistant", tool_calls=(ToolCall("weather", {"city": "杭州"}, "call_1"),)),
+        ),
+    ],
+)
+def test_roles(message: BaseMessage, expected: Message) -> None:
+    """Each kind of message in the services' words."""
+    assert to_messages([message]) == [expected]
+
+
+def test_results_are_named_after_their_calls() -> None:
+    """A result knows only the id of its call; the service wants the function's name."""
+    _, result = to_messages([AIMessage("", tool_calls=[CALL]), ToolMessage("晴", tool_call_id="call_1")])
+    assert result == Message(role="function", content="晴", name="weather")
+
+
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [
+        ([{"type": "text", "text": "今天"}, {"type": "text", "text": "天气"}], "今天天气"),
+        (["今天", {"text": "天气"}], "今天天气"),
+        ([{"type": "text", "text": "杭州", "annotations": []}], "杭州"),
+        ([], ""),
+        # What an earlier answer thought or called, maybe another provider's, is not said again.
+        ([{"type": "reasoning", "reasoning": "想想"}, {"type": "text", "text": "好"}], "好"),
+        ([{"type": "thinking", "thinking": "想想", "signature": "x"}, {"type": "text", "text": "好"}], "好"),
+        ([{"type": "tool_use", "id": "call_1", "name": "weather", "input": {}}, {"type": "text", "text": "好"}], "好"),
+    ],
+)
+def test_blocks_of_text(content: list[Any], text: str) -> None:
+    """Content in blocks is the text of its blocks."""
+    assert to_messages([AIMessage(content)])[0].content == text
+
+
+@pytest.mark.parametrize("kind", ["image", "image_url", "audio", "file", "video"])
+def test_a_character_does_not_see(kind: str) -> None:
+    """Anything but text is refused, and not dropped in silence."""
+    with pytest.raises(UnsupportedOperationError, match=f"'{kind}'"):
+        to_messages(
+            [HumanMessage([{"type": "text", "text": "看"}, {"type": kind, "url": "https://example.invalid/1"}])]
+        )
+
+
+@pytest.mark.parametrize("message", [ChatMessage("你好", role="narrator"), RemoveMessage(id="m1")])
+def test_messages_without_a_counterpart(message: BaseMessage) -> None:
+    """A role the service does not know is named in the error."""
+    with pytest.raises(UnsupportedOperationError, match=type(message).__name__):
+        to_messages([message])
+
+
+def test_a_reply_with_everything() -> None:
+    """All that a reply knows has its place in the message; details of usage are parts, not additions."""
+    reply = ChatReply(
+        (
+            Answer(
+                "好", "小婉", "想想", (ToolCall("weather", {"city": "杭州"}, "call_1"),), "stop", {"moderation": {}}
+            ),
+            Answer("行"),
+        ),
+        Usage(10, 5, {"user_tokens": 3}, {"plugin_tokens": 2}),
+        {"session_id": "s1"},
+    )
+    first, second = (generation.message for generation in to_result(reply, "xingchen").generations)
+    assert first == AIMessage(
+        "好",
+        name="小婉",
+        additional_kwargs={"reasoning_content": "想想"},
+        tool_calls=[CALL],
+        response_metadata={
+            "model_provider": "xingchen",
+            "finish_reason": "stop",
+            "session_id": "s1",
+            "moderation": {},
+        },
+        usage_metadata={
+            "input_tokens": 10,
+            "output_tokens": 5,
+            "total_tokens": 15,
+            "input_token_details": {"user_tokens": 3},
+            "output_token_details": {"plugin_tokens": 2},
+        },
+    )
+    assert second == AIMessage("行", response_metadata={"model_provider": "xingchen", "session_id": "s1"})
+
+
+def test_a_piece_and_the_last_piece() -> None:
+    """Only the last chunk knows how the answer ended and what it cost."""
+    piece = to_chunk(ChatDelta("你"), "xingchen").message
+    assert piece == AIMessageChunk("你", response_metadata={"model_provider": "xingchen"})
+
+    delta = ChatDelta("好", last=True, finish_reason="stop", usage=Usage(10, 5), metadata={"session_id": "s1"})
+    assert to_chunk(delta, "xingchen").message == AIMessageChunk(
+        "好",
+        response_metadata={"model_provider": "xingchen", "finish_reason": "stop", "session_id": "s1"},
+        usage_metadata={"input_tokens": 10, "output_tokens": 5, "total_tokens": 15},
+        chunk_position="last",
+    )
