@@ -43,14 +43,15 @@ def _summaries(data: dict[str, Any]) -> Memory:
     return Memory(summaries=tuple(result["content"] for result in data.get("memoryResults") or ()))
 
 
-def describe_text(text: str) -> Call[str]:
+def describe_text(text: str, *, model_parameter: dict[str, Any] | None = None) -> Call[str]:
     """Write a persona from a text: `POST /v2/api/character/auto/desc`."""
-    return post("character/auto/desc", "aca-char-auto-desc", {"type": "text", "text": text}, _content)
+    body = given(type="text", text=text, modelParameter=model_parameter)
+    return post("character/auto/desc", "aca-char-auto-desc", body, _content)
 
 
-def describe_file(url: str, filename: str) -> Call[str]:
+def describe_file(url: str, filename: str, *, model_parameter: dict[str, Any] | None = None) -> Call[str]:
     """Write a persona from a document at a public URL. `filename` carries the extension the service goes by."""
-    body = {"type": "file", "fileUrl": url, "fileName": filename}
+    body = given(type="file", fileUrl=url, fileName=filename, modelParameter=model_parameter)
     return post("character/auto/desc", "aca-char-auto-desc", body, _content)
 
 
