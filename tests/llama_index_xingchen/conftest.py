@@ -19,7 +19,8 @@ from llama_index.core.instrumentation import get_dispatcher
 from llama_index.core.instrumentation.event_handlers import BaseEventHandler
 from llama_index.core.llms.llm import LLM
 
-from llama_index_xingchen import Xingchen
+from chat_store_words import ASYNC_NAMES
+from llama_index_xingchen import Xingchen, XingchenChatStore
 from xingchen_core.emulator import Emulator
 
 METHODS = (
@@ -228,3 +229,52 @@ def eventually() -> Eventually:
         return bool(happened())
 
     return wait
+
+
+# Chat stores
+
+Do = Callable[..., Any]
+
+
+@pytest.fixture
+def quiet(emulator: Emulator) -> None:
+    """A character without an opening line: its conversations begin empty."""
+    emulator.xingchen.add_character("quiet")
+
+
+@pytest.fixture
+def make_store(emulator: Emulator, quiet: None) -> Iterator[Do]:
+    """Makes chat stores that talk to the emulator."""
+    with ExitStack() as made:
+
+        def make(cls: type[Any] = XingchenChatStore, **fields: Any) -> Any:
+            return made.enter_context(cls(**{"api_key": "test-key", "base_url": emulator.url, **fields}))
+
+        yield make
+
+
+@pytest.fixture
+def store(make_store: Do) -> XingchenChatStore:
+    """A chat store with the defaults."""
+    made: XingchenChatStore = make_store()
+    return made
+
+
+@pytest.fixture(params=["sync", "async"])
+def do(request: pytest.FixtureRequest) -> Do:
+    """Calls an operation of a chat store by its sync name, in either colour; each async call in a loop of its own."""
+
+    def call(store: Any, name: str, *args: Any) -> Any:
+        if request.param == "sync":
+            return getattr(store, name)(*args)
+        return asyncio.run(getattr(store, ASYNC_NAMES[name])(*args))
+
+    return call
+
+
+@pytest.fixture
+def answer_to(emulator: Emulator) -> Iterator[Do]:
+    """Asks the quiet character with platform history; returns its answer as the LLM gives it."""
+    settings = {"api_key": "test-key", "base_url": emulator.url, "character_id": "quiet", "user_id": "u1"}
+    with Xingchen(platform_history=True, **settings) as llm:
+        yield lambda text: llm.chat([ChatMessage(role="user", content=text)]).message
