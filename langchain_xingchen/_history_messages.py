@@ -1,5 +1,6 @@
 """Messages of the platform's history, both ways, and what of a batch can be stored."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -158,9 +159,13 @@ class Progress:
     doubtful: int | None = None
     mark: Mark = field(default_factory=Mark)
 
-    def finds(self, text: str, rows: "tuple[HistoryMessage, ...]") -> bool:
-        """Whether the doubtful message, which says `text`, is listed by now."""
-        return any(not r.is_user and r.content.strip() == text.strip() and not self.mark.covers(r) for r in rows)
+    def finds(self, text: str, entries: Sequence[Entry[BaseMessage]]) -> bool:
+        """Whether the doubtful message, which says `text`, is listed by now and not accounted for."""
+        return any(
+            entry.id == row.message_id and (row.is_user, row.content.strip()) == (False, text.strip())
+            for entry in entries
+            if (row := entry.row) is not None and not self.mark.covers(row)
+        )
 
     def failed(self, at: int, error: XingchenError) -> XingchenError:
         """Note that the message at this place failed, and return the error with how far the batch came."""

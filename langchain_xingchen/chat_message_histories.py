@@ -91,6 +91,7 @@ class XingchenChatMessageHistory(XingchenSettings, _Base):
     _known: dict[str, None] = PrivateAttr(default_factory=dict)
     _unfinished: dict[Any, Progress] = PrivateAttr(default_factory=dict)
     _turn: tuple[float, list[BaseMessage]] | None = PrivateAttr(default=None)
+    _has_read: bool = PrivateAttr(default=False)
 
     def __init__(
         self, character_id: str, user_id: str, session_id: str | None = None, limit: int | None = None, **settings: Any
@@ -209,6 +210,7 @@ class XingchenChatMessageHistory(XingchenSettings, _Base):
 
     def _read(self) -> Flow[list[BaseMessage]]:
         rows = yield from whole_history(self.character_id, self.user_id, session_id=self.session_id, limit=self.limit)
+        self._has_read = True
         return [self._to_message(entry) for entry in self._conversation.merge(rows, self.limit)]
 
     def _walk(self, page_size: int) -> Walk:
@@ -300,14 +302,15 @@ class XingchenChatMessageHistory(XingchenSettings, _Base):
         batch = tuple((message.type, message.id, str(message.text)) for message in messages)
         progress = self._unfinished.pop(batch, None) or Progress()
         todo = {at: draft for at, draft in drafts.items() if at not in progress.done}
-        if any(map(self._must_be_written, todo.values())):
-            # The reminder call returns no id: what is listed before it cannot be its echo.
+        if any(map(self._must_be_written, todo.values())) or not self._has_read:
+            # What is listed now came before these messages, and is not the echo of a reminder, which has no id yet.
             rows = (yield service.history(self.character_id, self.user_id)).items
-            self._conversation.merge(rows)
-            if progress.doubtful in todo and progress.finds(todo[progress.doubtful].text, rows):
+            entries = self._conversation.merge(rows)
+            if progress.doubtful in todo and progress.finds(todo[progress.doubtful].text, entries):
                 progress.done.add(progress.doubtful)
                 del todo[progress.doubtful]
             progress.mark = Mark.of(rows)
+            self._has_read = True
         for sends, run in groupby(todo, key=lambda at: self._must_be_written(todo[at])):
             if not sends:
                 self._note([todo[at] for at in run])
@@ -345,5 +348,6 @@ class XingchenChatMessageHistory(XingchenSettings, _Base):
     def __copy__(self) -> Self:
         """Copy the settings. The copy may get another `limit`, but knows nothing of this object's messages."""
         copied = super().__copy__()
-        copied._conversation, copied._known, copied._unfinished, copied._turn = Conversation(), {}, {}, None
+        copied._conversation, copied._known, copied._unfinished = Conversation(), {}, {}
+        copied._turn, copied._has_read = None, False
         return copied
