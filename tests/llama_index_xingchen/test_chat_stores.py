@@ -248,7 +248,7 @@ def test_the_platform_deletes_no_single_message(store: XingchenChatStore, do: Do
 def test_delete_messages_resets(
     store: XingchenChatStore, do: Do, answer_to: Do, emulator: Emulator, hides: bool, standing_clock: bool
 ) -> None:
-    """What was there is returned and forgotten by the character; it is shown no more, though the platform may list it."""
+    """What was there is returned, and forgotten by the character; it is not shown again, even where it is listed."""
     emulator.xingchen.reset_hides_history = hides
     emulator.xingchen.same_gmt_create = standing_clock
     do(store, "add_message", KEY, user("记住 42"))
