@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing, closing
 from importlib import import_module
@@ -150,9 +151,19 @@ class XingchenChatModel(BaseChatModel, ConnectionSettings):
                     yield chunk
 
     async def _loaded_async_client(self) -> "AsyncClient":
-        """As `async_client`. The first of a process imports httpx: a tenth of a second that no loop should lose."""
+        """As `async_client`. A process's first one imports httpx: a tenth of a second not to be taken from the loop."""
         if "xingchen_core._client" not in sys.modules:
-            await asyncio.to_thread(import_module, "xingchen_core._client")
+            loop = asyncio.get_running_loop()
+            loaded = loop.create_future()
+
+            def load() -> None:
+                try:
+                    import_module("xingchen_core._client")
+                finally:
+                    loop.call_soon_threadsafe(loaded.set_result, None)
+
+            threading.Thread(target=load).start()  # not the loop's executor, whose threads would stay
+            await loaded
         return self.async_client()
 
     # LangChain decides about caching and streaming in these two, from the instance alone. What a call adds
