@@ -3,9 +3,11 @@
 import asyncio
 import logging
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterator, Container, Generator, Iterator
 from contextlib import AsyncExitStack, ExitStack, aclosing, closing, contextmanager, nullcontext, suppress
 from functools import lru_cache
+from itertools import chain
 from typing import Any, Generic, Self, TypeVar
 from urllib.parse import urlencode
 
@@ -19,7 +21,9 @@ from xingchen_core._config import ConnectionSettings
 from xingchen_core._errors import (
     APIConnectionError,
     APIResponseError,
+    APIStatusError,
     APITimeoutError,
+    ConfigurationError,
     XingchenError,
     excerpt,
     retry_after,
@@ -27,13 +31,16 @@ from xingchen_core._errors import (
 )
 from xingchen_core._locks import ProcessLock
 from xingchen_core._retry import policy
-from xingchen_core._sse import SSEDecoder
+from xingchen_core._sse import ServerSentEvent, SSEDecoder
 
 T = TypeVar("T")
 
 logger = logging.getLogger("xingchen_core")
 
-_SECRET_HEADERS = ("authorization", "x-acs-security-token", "x-acs-bearer-token", "cookie")
+_SHOWN_HEADERS = ("accept", "accept-encoding", "content-length", "content-type", "host", "user-agent")
+_LEAVING = httpx.Timeout(5.0)
+"""Limits of telling the service that a consumer left: who leaves, or is cancelled, does not want to wait."""
+_BAD_SHAPE = (KeyError, TypeError, IndexError, AttributeError, ValueError)
 _NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol, httpx.ProxyError)
 
 
@@ -47,7 +54,8 @@ class _Base:
         self._origin = settings.origin()
         self._auth = settings.auth()
         self._max_retries = settings.max_retries
-        self._headers = {**settings.service.headers, **(settings.default_headers or {})}
+        self._headers = httpx.Headers(settings.service.headers)
+        self._headers.update(settings.default_headers)
         self._timeout = timeout
         self._stream_timeout = httpx.Timeout(
             connect=timeout.connect, read=silence, write=timeout.write, pool=timeout.pool
@@ -61,10 +69,13 @@ class _Base:
     def _key(self, call: Request) -> _http.HttpKey:
         return _http.HttpKey(call.origin or self._origin, self._proxy, tuple(self._timeout.as_dict().values()))
 
-    def _request(self, call: Request, client: httpx.Client | httpx.AsyncClient, *, stream: bool) -> httpx.Request:
+    def _request(
+        self, call: Request, client: httpx.Client | httpx.AsyncClient, timeout: httpx.Timeout, *, stream: bool = False
+    ) -> httpx.Request:
         if call.renew is not None:
             call = call.renew()
-        headers = {**self._headers, **call.headers}
+        headers = httpx.Headers(self._headers)  # knows no upper and lower case: none may go out twice
+        headers.update(call.headers)
         content = None
         if call.form is not None:
             content = urlencode(sorted(call.form.items())).encode()
@@ -81,7 +92,7 @@ class _Base:
             params=call.query or None,
             headers=headers,
             content=content,
-            timeout=self._stream_timeout if stream else self._timeout,
+            timeout=timeout,
         )
 
     @contextmanager
@@ -92,18 +103,26 @@ class _Base:
         except httpx.TimeoutException as error:
             phase = type(error).__name__.removesuffix("Timeout").lower() or "request"
             raise self._connection_error(APITimeoutError, error, f"timed out ({phase})") from error
+        except httpx.LocalProtocolError:
+            raise ConfigurationError(  # from None: the text below has the whole header, which can be a key
+                "The request cannot be written as HTTP: look for line breaks in the headers of your HTTP client.",
+                service=self._service.name,
+            ) from None
         except httpx.TransportError as error:
             raise self._connection_error(APIConnectionError, error, "connection failed") from error
         except httpx.DecodingError as error:
             raise APIResponseError("The answer's compression is damaged.", service=self._service.name) from error
+        except httpx.RequestError as error:
+            raise APIResponseError(f"No usable answer: {type(error).__name__}.", service=self._service.name) from error
+        except XingchenError as error:
+            error.service = error.service or self._service.name
+            raise
 
     def _connection_error(
         self, kind: type[APIConnectionError], error: httpx.TransportError, what: str
     ) -> APIConnectionError:
         text = excerpt(str(error))
-        made = kind(
-            f"{what} at {httpx.URL(self._origin).host}" + (f": {text}" if text else ""), service=self._service.name
-        )
+        made = kind(f"{what} at {error.request.url.host}" + (f": {text}" if text else ""), service=self._service.name)
         made.was_sent = not isinstance(error, _NEVER_SENT)
         return made
 
@@ -116,9 +135,9 @@ class _Base:
         self._raise_failure(response, body)
         try:
             return call.parse(body)
-        except (KeyError, TypeError, IndexError, AttributeError, ValueError) as error:
+        except _BAD_SHAPE as error:
             raise APIResponseError(
-                f"{call.path} answered in an unexpected shape ({type(error).__name__}: {error}).",
+                f"{call.path} answered in an unexpected shape ({type(error).__name__}: {excerpt(str(error))}).",
                 service=self._service.name,
                 request_id=response.headers.get("x-request-id"),
             ) from error
@@ -127,41 +146,34 @@ class _Base:
         error = self._service.read_failure(response.status_code, body)
         if error is None:
             return
+        raise self._answered(error, response)
+
+    def _answered(self, error: APIStatusError, response: httpx.Response) -> APIStatusError:
+        """Add what the response knows of a refusal."""
         error.service = self._service.name
         error.request_id = error.request_id or response.headers.get("x-request-id")
         error.retry_after = retry_after(response.headers)
-        error.response = _without_secrets(response)
-        raise error
+        error.response = _without_secrets(response, {*_SHOWN_HEADERS, *self._service.headers})
+        return error
 
     def _no_json(self, response: httpx.Response) -> XingchenError:
         start = excerpt(response.text)
-        request_id = response.headers.get("x-request-id")
         if response.is_success:
             return APIResponseError(
                 f"The answer is no JSON ({response.headers.get('content-type', 'no content type')}): {start!r}. "
                 "Is base_url right?",
                 service=self._service.name,
-                request_id=request_id,
+                request_id=response.headers.get("x-request-id"),
             )
-        error = status_error(
-            None,
-            f"HTTP {response.status_code}" + (f": {start!r}" if start else ""),
-            status_code=response.status_code,
-            service=self._service.name,
-            request_id=request_id,
-            retry_after=retry_after(response.headers),
-        )
-        error.response = _without_secrets(response)
-        return error
+        text = f"HTTP {response.status_code}" + (f": {start!r}" if start else "")
+        return self._answered(status_error(None, text, status_code=response.status_code), response)
 
     def _check_stream(self, call: StreamCall[T], reading: "_Reading[T]", response: httpx.Response) -> None:
         """Raise what a refused stream says. Its body has been read: it is not the answer."""
-        if _is_event_stream(response):
-            reading.feed(response.content)  # an error event under a refusing status
-            raise self._no_json(response)
         try:
             body = from_json(response.content)
         except ValueError:
+            self._raise_error_event(reading, response)
             raise self._no_json(response) from None
         self._raise_failure(response, body)
         raise APIResponseError(
@@ -169,6 +181,15 @@ class _Base:
             service=self._service.name,
             request_id=response.headers.get("x-request-id"),
         )
+
+    def _raise_error_event(self, reading: "_Reading[T]", response: httpx.Response) -> None:
+        """Raise the error event that came under a refusing status, if that is what the body is."""
+        try:
+            deque(chain(reading.feed(response.content), reading.end()), maxlen=0)
+        except APIStatusError as error:
+            raise self._answered(error, response) from None
+        except APIResponseError:
+            pass  # neither JSON nor events: a page of some proxy
 
     @contextmanager
     def _logged(self, call: Request) -> Iterator[None]:
@@ -193,7 +214,6 @@ class _Base:
         except XingchenError as error:
             if reading.reader.finished and isinstance(error, APIConnectionError):
                 return
-            error.service = error.service or self._service.name
             error.partial_text = error.partial_text or reading.reader.text
             raise
 
@@ -235,8 +255,9 @@ def _hidden(arg: object, prefix: str) -> object:
     return f"{before}{prefix}***" if found else arg
 
 
-def _without_secrets(response: httpx.Response) -> httpx.Response:
-    headers = [(k, v) for k, v in response.request.headers.multi_items() if k.lower() not in _SECRET_HEADERS]
+def _without_secrets(response: httpx.Response, shown_headers: Container[str]) -> httpx.Response:
+    """Return a copy for errors, which end in logs: no query, no body of the request, none of the caller's headers."""
+    headers = [(k, v) for k, v in response.request.headers.multi_items() if k.lower() in shown_headers]
     url, path = response.request.url, response.request.url.path
     for shown in _hidden_paths:
         path = str(_hidden(path, shown.partition("***")[0]))
@@ -265,31 +286,39 @@ class _Reading(Generic[T]):
         self._limit = client._silence
         self._since = time.monotonic()
 
-    def feed(self, chunk: bytes) -> list[T]:
-        """Return the results of the events that `chunk` completes."""
-        read = self.reader.read
+    def feed(self, chunk: bytes) -> Iterator[T]:
+        """Return the results of the events that `chunk` completes, each read when it is asked for.
+
+        So an error loses nothing that came before it in the same chunk, and the reader knows of no text that the
+        consumer has not seen.
+        """
         events = self._feed.feed(chunk)
         if not events:
             self._check_silence()
-            return []
-        results = []
+            return
         for event in events:
-            result = read(event)
+            result = self._read(event)
             if result is not None:
-                results.append(result)
-        return results
+                yield result
+        self._since = time.monotonic()  # now: the time a consumer takes is not the service's silence
 
-    def wait(self) -> None:
-        """Note that waiting for the next event begins: the time a consumer takes is not the service's silence."""
-        self._since = time.monotonic()
-
-    def end(self) -> list[T]:
+    def end(self) -> Iterator[T]:
         """Return what is left after the last byte."""
+        for event in self._feed.flush():
+            result = None
+            with suppress(APIResponseError):  # cut in the middle: what matters is that the answer is not complete
+                result = self._read(event)
+            if result is not None:
+                yield result
+        yield from self.reader.end()
+
+    def _read(self, event: ServerSentEvent) -> T | None:
         try:
-            results = [self.reader.read(event) for event in self._feed.flush()]
-        except APIResponseError:
-            results = []  # the last event was cut in the middle: what matters is that the answer is not complete
-        return [*(r for r in results if r is not None), *self.reader.end()]
+            return self.reader.read(event)
+        except _BAD_SHAPE as error:
+            raise APIResponseError(
+                f"An event of the stream has an unexpected shape ({type(error).__name__}: {excerpt(str(error))})."
+            ) from error
 
     def abandoned(self, call: StreamCall[T]) -> Call[Any] | None:
         """Return the call that tells the service that nobody listens any more, if there is one."""
@@ -303,6 +332,11 @@ class _Reading(Generic[T]):
                 f"no event for {self._limit:g} s, only keep-alives (stream_chunk_timeout)",
                 service=self._client._service.name,
             )
+
+
+_Opened = tuple[httpx.Response, Iterator[bytes], _Reading[T], Iterator[T]]
+_AsyncOpened = tuple[httpx.Response, AsyncIterator[bytes], _Reading[T], Iterator[T]]
+"""A stream that has spoken: the rest of its bytes, their reader, and the results that are there already."""
 
 
 class Client(_Base):
@@ -374,13 +408,13 @@ class Client(_Base):
                     page = None
                     yield from step
 
-    def _attempt(self, call: Call[T]) -> T:
+    def _attempt(self, call: Call[T], limits: httpx.Timeout | None = None) -> T:
         client = self._http_client(call)
         with self._logged(call), self._translated():
-            response = client.send(self._request(call, client, stream=False), auth=self._auth_of(call))
+            response = client.send(self._request(call, client, limits or self._timeout), auth=self._auth_of(call))
             return self._read(call, response)
 
-    def _opened(self, call: StreamCall[T]) -> "tuple[httpx.Response, Iterator[bytes], _Reading[T], list[T]]":
+    def _opened(self, call: StreamCall[T]) -> _Opened[T]:
         try:
             return self._retrying_open(call)
         except XingchenError as error:
@@ -389,28 +423,31 @@ class Client(_Base):
                 raise
         return self._retrying_open(self.run(another))
 
-    def _retrying_open(self, call: StreamCall[T]) -> "tuple[httpx.Response, Iterator[bytes], _Reading[T], list[T]]":
-        opened: tuple[httpx.Response, Iterator[bytes], _Reading[T], list[T]]
+    def _retrying_open(self, call: StreamCall[T]) -> _Opened[T]:
+        opened: _Opened[T]
         opened = Retrying(sleep=_sleep, **self._policy(call))(self._open, call)
         return opened
 
-    def _open(self, call: StreamCall[T]) -> "tuple[httpx.Response, Iterator[bytes], _Reading[T], list[T]]":
+    def _open(self, call: StreamCall[T]) -> _Opened[T]:
         client = self._http_client(call)
         reading = _Reading(self, call)
         with self._logged(call), self._breaking(reading):
-            response = client.send(self._request(call, client, stream=True), auth=self._auth_of(call), stream=True)
+            response = client.send(
+                self._request(call, client, self._stream_timeout, stream=True), auth=self._auth_of(call), stream=True
+            )
             try:
                 if not response.is_success or not _is_event_stream(response):
                     response.read()
                     self._check_stream(call, reading, response)
                 chunks = response.iter_bytes()
                 for chunk in chunks:
-                    if first := reading.feed(chunk):
-                        return response, chunks, reading, first
-                return response, iter(()), reading, []
+                    results = reading.feed(chunk)
+                    for first in results:
+                        return response, chunks, reading, chain((first,), results)
             except BaseException:
                 response.close()
                 raise
+        return response, chunks, reading, iter(())
 
     def _results(
         self,
@@ -418,26 +455,23 @@ class Client(_Base):
         response: httpx.Response,
         chunks: Iterator[bytes],
         reading: "_Reading[T]",
-        first: list[T],
+        first: Iterator[T],
         lock: ExitStack,
     ) -> Generator[T]:
         with lock, closing(response):
             try:
                 yield None  # type: ignore[misc]  # consumed by stream()
-                yield from first
                 with self._breaking(reading):
-                    reading.wait()
+                    yield from first
                     for chunk in chunks:
-                        if results := reading.feed(chunk):
-                            yield from results
-                            reading.wait()
+                        yield from reading.feed(chunk)
                 with self._breaking(reading):
                     yield from reading.end()
             except GeneratorExit:
                 response.close()
                 if follow := reading.abandoned(call):
                     with suppress(XingchenError):
-                        self.send(follow)
+                        self._attempt(follow, _LEAVING)
                 raise
 
     def _http_client(self, call: Request) -> httpx.Client:
@@ -507,13 +541,13 @@ class AsyncClient(_Base):
                     for item in step:
                         yield item
 
-    async def _attempt(self, call: Call[T]) -> T:
+    async def _attempt(self, call: Call[T], limits: httpx.Timeout | None = None) -> T:
         client = await self._http_client(call)
         with self._logged(call), self._translated():
-            response = await client.send(self._request(call, client, stream=False), auth=self._auth_of(call))
+            response = await client.send(self._request(call, client, limits or self._timeout), auth=self._auth_of(call))
             return self._read(call, response)
 
-    async def _opened(self, call: StreamCall[T]) -> "tuple[httpx.Response, AsyncIterator[bytes], _Reading[T], list[T]]":
+    async def _opened(self, call: StreamCall[T]) -> _AsyncOpened[T]:
         try:
             return await AsyncRetrying(sleep=_async_sleep, **self._policy(call))(self._open, call)
         except XingchenError as error:
@@ -523,11 +557,11 @@ class AsyncClient(_Base):
         replacement = await self.run(another)
         return await AsyncRetrying(sleep=_async_sleep, **self._policy(replacement))(self._open, replacement)
 
-    async def _open(self, call: StreamCall[T]) -> "tuple[httpx.Response, AsyncIterator[bytes], _Reading[T], list[T]]":
+    async def _open(self, call: StreamCall[T]) -> _AsyncOpened[T]:
         client = await self._http_client(call)
         reading = _Reading(self, call)
         with self._logged(call), self._breaking(reading):
-            request = self._request(call, client, stream=True)
+            request = self._request(call, client, self._stream_timeout, stream=True)
             response = await client.send(request, auth=self._auth_of(call), stream=True)
             try:
                 if not response.is_success or not _is_event_stream(response):
@@ -535,12 +569,13 @@ class AsyncClient(_Base):
                     self._check_stream(call, reading, response)
                 chunks = response.aiter_bytes()
                 async for chunk in chunks:
-                    if first := reading.feed(chunk):
-                        return response, chunks, reading, first
-                return response, _nothing(), reading, []
+                    results = reading.feed(chunk)
+                    for first in results:
+                        return response, chunks, reading, chain((first,), results)
             except BaseException:
                 await response.aclose()
                 raise
+        return response, chunks, reading, iter(())
 
     async def _results(
         self,
@@ -548,21 +583,18 @@ class AsyncClient(_Base):
         response: httpx.Response,
         chunks: AsyncIterator[bytes],
         reading: "_Reading[T]",
-        first: list[T],
+        first: Iterator[T],
         lock: AsyncExitStack,
     ) -> AsyncGenerator[T]:
         async with lock, aclosing(response):
             try:
                 yield None  # type: ignore[misc]  # consumed by stream()
-                for result in first:
-                    yield result
                 with self._breaking(reading):
-                    reading.wait()
+                    for result in first:
+                        yield result
                     async for chunk in chunks:
-                        if results := reading.feed(chunk):
-                            for result in results:
-                                yield result
-                            reading.wait()
+                        for result in reading.feed(chunk):
+                            yield result
                 with self._breaking(reading):
                     for result in reading.end():
                         yield result
@@ -570,7 +602,7 @@ class AsyncClient(_Base):
                 await response.aclose()
                 if follow := reading.abandoned(call):
                     with suppress(XingchenError):
-                        await self.send(follow)
+                        await self._attempt(follow, _LEAVING)
                 raise
 
     async def _http_client(self, call: Request) -> httpx.AsyncClient:
@@ -588,11 +620,6 @@ class AsyncClient(_Base):
 
     async def __aexit__(self, *_: object) -> None:
         await self.aclose()
-
-
-async def _nothing() -> AsyncIterator[bytes]:
-    return
-    yield b""
 
 
 def _sleep(seconds: float) -> Any:

