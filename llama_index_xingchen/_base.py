@@ -37,12 +37,6 @@ _FRAMEWORK_KEYWORDS = ("formatted", "verbose", "tool_choice", "tool_required", "
 
 _SECRETS = ("api_key", "access_key_id", "access_key_secret", "security_token")
 
-_NOT_DUMPED = (*_SECRETS, "proxy", "default_headers")
-"""Settings that hold secrets, or may."""
-
-_RESOLVED = (*_SECRETS, "base_url")
-"""Settings that may have come from the environment: a pickle takes them along."""
-
 
 class XingchenLLM(LLM, ConnectionSettings):
     """An LLM that turns messages into a call and leaves the rest to the client.
@@ -177,26 +171,13 @@ class XingchenLLM(LLM, ConnectionSettings):
 
     @model_serializer(mode="wrap")
     def custom_model_dump(self, handler: SerializerFunctionWrapHandler, info: SerializationInfo) -> dict[str, Any]:
-        """Dump the settings as plain data, without those that are secret or may hold a secret.
-
-        `from_dict` takes the key from the environment; `proxy` and `default_headers` have to be given again.
-        """
+        """Dump the settings as plain data, without secrets; `from_dict` takes those from the environment."""
         return {**plain_settings(self, handler(self)), "class_name": self.class_name()}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        """Make the object again from what its maker gave.
-
-        LlamaIndex's own way, with every field, would make defaults look as if they had been asked for.
-        """
-        given = {*state["__pydantic_fields_set__"], *_RESOLVED}
-        self.__init__(**{name: value for name, value in state["__dict__"].items() if name in given})  # type: ignore[misc]
 
 
 def plain_settings(settings: ConnectionSettings, data: dict[str, Any]) -> dict[str, Any]:
-    """Return what was dumped of an object as plain data, without what is secret or may hold a secret."""
-    plain = {name: value for name, value in data.items() if name not in _NOT_DUMPED}
-    if "stream_chunk_timeout" not in settings.model_fields_set:
-        plain.pop("stream_chunk_timeout", None)  # given as None it would mean: no limit
+    """Return what was dumped of an object as plain data, without secrets."""
+    plain = {name: value for name, value in data.items() if name not in _SECRETS}
     if settings.timeout is not None:
         plain["timeout"] = plain_timeout(settings.timeout)
     return plain

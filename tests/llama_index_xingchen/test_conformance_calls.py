@@ -75,7 +75,7 @@ def test_the_time_limit_holds(make: Any, ask: Any, emulator: Any, method: str) -
     began = time.monotonic()
     with pytest.raises(APITimeoutError):
         ask(llm, method)
-    assert 0.19 < time.monotonic() - began < 1.0
+    assert 0.19 < time.monotonic() - began < 5.0
 
 
 def test_silence_between_events_is_limited(make: Any, ask: Any, emulator: Any, stream_method: str) -> None:
@@ -137,7 +137,11 @@ async def slow_service(body: dict[str, Any], seconds: float) -> AsyncIterator[st
 
 @pytest.mark.parametrize("method", ["achat", "acomplete"])
 async def test_many_async_calls_run_at_once(case: Any, method: str) -> None:
-    """Item 49: 50 calls to a service that takes 0.3 s take well below a second, and the loop keeps turning."""
+    """Item 49: 50 calls to a service that takes 0.3 s take a small part of 15 s, and the loop keeps turning.
+
+    On an idle machine they take half a second. The limits leave room for a busy one: blocking calls take 15 s and leave
+    the loop a turn or two.
+    """
     given = "你好" if method == "acomplete" else [ChatMessage(role="user", content="你好")]
     ticks = 0
 
@@ -158,8 +162,8 @@ async def test_many_async_calls_run_at_once(case: Any, method: str) -> None:
         took = time.monotonic() - began
         ticking.cancel()
     assert len(answers) == 50
-    assert took < 1.0
-    assert ticks > 0.5 * 0.3 / 0.005  # a machine with other work loses some; blocking calls would leave none
+    assert took < 5.0
+    assert ticks > 20
 
 
 def test_threads_do_not_mix_their_users(case: Any, make: Any, ask: Any, emulator: Any) -> None:
