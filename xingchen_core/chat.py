@@ -165,7 +165,8 @@ class Snapshots:
 class StopCutter:
     """Cuts a growing text before the first stop sequence, for services that know none.
 
-    Text that may be the beginning of a stop sequence is held back until it is decided.
+    Text that may be the beginning of a stop sequence is held back until it is decided, so that the result does not
+    depend on how the text was cut into pieces.
     """
 
     def __init__(self, stop: Iterable[str]) -> None:
@@ -178,18 +179,23 @@ class StopCutter:
         if self.stopped:
             return ""
         text = self._held + text
-        found = [at for s in self._stop if (at := text.find(s)) >= 0]
-        if found:
+        open_at = len(text) - max((_overlap(text, s) for s in self._stop), default=0)
+        at = self._find(text)
+        if at is not None and at <= open_at:
             self.stopped, self._held = True, ""
-            return text[: min(found)]
-        keep = max((_overlap(text, s) for s in self._stop), default=0)
-        self._held = text[len(text) - keep :]
-        return text[: len(text) - keep]
+            return text[:at]
+        self._held = text[open_at:]
+        return text[:open_at]
 
     def flush(self) -> str:
-        """Return what was held back: the text ended, so it was no stop sequence."""
+        """Return what was held back: the text ended, so the stop sequence it began did not come."""
         held, self._held = self._held, ""
-        return held
+        at = self._find(held)  # a shorter one may be inside what could have become a longer one
+        self.stopped = self.stopped or at is not None
+        return held[:at]
+
+    def _find(self, text: str) -> int | None:
+        return min((at for s in self._stop if (at := text.find(s)) >= 0), default=None)
 
 
 def _overlap(text: str, stop: str) -> int:
