@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from llama_index_xingchen.chat_stores import XingchenChatStore, XingchenDBChatStore
     from llama_index_xingchen.llms import Xingchen
+    from llama_index_xingchen.tools import XingchenToolSpec
     from xingchen_core.characters import (
         Character,
         GroupChat,
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 _LAZY = {
     "Xingchen": "llama_index_xingchen.llms",
     **dict.fromkeys(("XingchenChatStore", "XingchenDBChatStore"), "llama_index_xingchen.chat_stores"),
+    "XingchenToolSpec": "llama_index_xingchen.tools",
     **dict.fromkeys(
         ("Character", "GroupChat", "GroupMember", "Memory", "MemoryTag", "Scenario"), "xingchen_core.characters"
     ),
@@ -55,4 +57,5 @@ __all__ = [
     "Xingchen",
     "XingchenChatStore",
     "XingchenDBChatStore",
+    "XingchenToolSpec",
 ]
