@@ -5,6 +5,7 @@ processes needs a lock they share; see `ConnectionSettings.chat_lock`.
 """
 
 import asyncio
+import os
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -20,12 +21,20 @@ class _Place:
     """Somebody's place in the line of one key. The first place has the lock."""
 
     wake: Callable[[], None]
-    thread: int
-    task: object | None
+    thread: threading.Thread
+    task: "asyncio.Task[Any] | None"
+    loop: asyncio.AbstractEventLoop | None = None
+    """Of a place that waits by `await`."""
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether nobody can ever leave it: the loop was closed with its tasks unfinished."""
+        return self.loop is not None and self.loop.is_closed()
 
 
 _lines: dict[str, deque[_Place]] = {}
-_guard = threading.Lock()
+_guard = threading.RLock()
+"""Reentrant: the garbage collector may close an abandoned stream, which leaves its line, inside a guarded section."""
 
 
 class ProcessLock:
@@ -42,7 +51,7 @@ class ProcessLock:
 
     def __enter__(self) -> Self:
         turn = threading.Event()
-        if not self._join(_Place(turn.set, threading.get_ident(), None), _same_thread):
+        if not self._join(_Place(turn.set, threading.current_thread(), _current_task()), _would_block_thread):
             try:
                 turn.wait()
             except BaseException:
@@ -60,7 +69,7 @@ class ProcessLock:
         def wake() -> None:
             loop.call_soon_threadsafe(_finish, turn)
 
-        if not self._join(_Place(wake, threading.get_ident(), asyncio.current_task()), _same_task):
+        if not self._join(_Place(wake, threading.current_thread(), _current_task(), loop), _would_block_task):
             try:
                 await turn
             except BaseException:
@@ -71,44 +80,73 @@ class ProcessLock:
     async def __aexit__(self, *_: object) -> None:
         self._leave()
 
-    def _join(self, place: _Place, is_self: Callable[[_Place, _Place], bool]) -> bool:
+    def _join(self, place: _Place, would_block: Callable[[_Place, _Place], bool]) -> bool:
         """Stand in line; return whether the lock is ours at once."""
         with _guard:
-            line = _lines.setdefault(self._key, deque())
-            if any(is_self(place, other) for other in line):
+            line = _lines.get(self._key) or deque()
+            if line and line[0].is_lost:
+                line.popleft()
+                _wake_first(line)
+            if any(would_block(place, other) for other in list(line) if not other.is_lost):
                 raise ConfigurationError(
                     "A chat of this user is still running here (an unfinished stream?): read it to its end or close it."
                 )
             line.append(place)
+            _lines[self._key] = line
             self._place = place
-            return len(line) == 1
+            return line[0] is place
 
     def _leave(self) -> None:
         place, self._place = self._place, None
-        if place is None:
-            return
         with _guard:
-            line = _lines[self._key]
+            line = _lines.get(self._key)
+            if place is None or line is None or place not in line:
+                return
             had_lock = line[0] is place
             line.remove(place)
-            while line and had_lock:
-                with suppress(RuntimeError):  # that one's loop is closed: nobody waits there any more
-                    line[0].wake()
-                    return
-                line.popleft()
+            if had_lock:
+                _wake_first(line)
             if not line:
-                del _lines[self._key]
+                _lines.pop(self._key, None)
 
 
-def _same_thread(place: _Place, other: _Place) -> bool:
+def _wake_first(line: deque[_Place]) -> None:
+    """Give the lock to whoever stands first and can still be woken."""
+    while line:
+        try:
+            line[0].wake()
+            return
+        except RuntimeError:  # that one's loop is closed: nobody waits there any more
+            line.popleft()
+
+
+def _would_block_thread(place: _Place, other: _Place) -> bool:
     """A waiting thread stops everything that runs in it, tasks included."""
-    return place.thread == other.thread
+    return place.thread is other.thread
 
 
-def _same_task(place: _Place, other: _Place) -> bool:
-    return other.task is not None and other.task is place.task
+def _would_block_task(place: _Place, other: _Place) -> bool:
+    """A waiting task stops what it has begun itself; its loop, what the thread had begun before the loop ran."""
+    return place.task is other.task or (other.task is None and place.thread is other.thread)
+
+
+def _current_task() -> "asyncio.Task[Any] | None":
+    with suppress(RuntimeError):  # no loop runs in this thread
+        return asyncio.current_task()
+    return None
 
 
 def _finish(turn: "asyncio.Future[Any]") -> None:
     if not turn.done():
         turn.set_result(None)
+
+
+def _after_fork() -> None:
+    """Forget the parent's lines: the threads that stand in them do not exist here."""
+    global _guard  # noqa: PLW0603  the old one may be held by a thread that is gone
+    _guard = threading.RLock()
+    _lines.clear()
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(after_in_child=_after_fork)
