@@ -34,7 +34,8 @@ def endpoint(beebot: "Beebot") -> "Callable[[Request], Awaitable[Answer | EventS
         request_id, message_id = beebot.new_id("request"), ""
         try:
             body = _body(await request.body())
-            message_id = _message_id(beebot, body)
+            message_id = _message_id(body)
+            _check_envelope(beebot, body)
             question = _Question.read(beebot, token, _parameters(body))
             turn = beebot.take_turn(path, question.utterance)
         except Refusal as refusal:
@@ -71,18 +72,21 @@ def _body(raw: bytes) -> dict[str, Any]:
     return body
 
 
-def _message_id(beebot: "Beebot", body: Mapping[str, Any]) -> str:
+def _message_id(body: Mapping[str, Any]) -> str:
     message_id = body.get("messageId")
     if not message_id or not isinstance(message_id, str):
         raise missing("messageId")
+    return message_id
+
+
+def _check_envelope(beebot: "Beebot", body: Mapping[str, Any]) -> None:
     if body.get("action") != ACTION:
         raise invalid("action", ACTION)
     if body.get("version") != VERSION:
         raise invalid("version", VERSION)
-    if not beebot.is_first_use(message_id):
+    if not beebot.is_first_use(body["messageId"]):
         # The service drops repeated ids; what it answers then is not documented.
         raise invalid("messageId", "it has been used")
-    return message_id
 
 
 def _parameters(body: Mapping[str, Any]) -> dict[str, Any]:

@@ -59,15 +59,18 @@ _KNOWN: tuple[tuple[str, BeebotReply], ...] = (
 )
 
 
+_NAME = r"我叫(?!什么)([^\s，。！？,.!?]+)"
+
+
 def answer(utterance: str, earlier: Sequence[str]) -> BeebotReply:
     """The answer to a question; `earlier` holds the session's questions before it."""
     if re.search(r"刚才|上一个问题|上一句", utterance):
         said = f"您刚才问的是「{earlier[-1]}」。" if earlier else "您还没有问过我问题呢。"
         return BeebotReply(said)
     if re.search(r"我叫什么|我的名字", utterance):
-        names = [found[1] for text in earlier if (found := re.search(r"我叫([^\s，。！？,.!?]+)", text))]
+        names = [found[1] for text in earlier if (found := re.search(_NAME, text))]
         return BeebotReply(f"您叫{names[-1]}。" if names else "您还没有告诉我您的名字。")
-    if found := re.search(r"我叫([^\s，。！？,.!?]+)", utterance):
+    if found := re.search(_NAME, utterance):
         return BeebotReply(f"{found[1]}，您好！请问有什么可以帮您？")
     for pattern, reply in _KNOWN:
         if re.search(pattern, utterance, re.IGNORECASE):
