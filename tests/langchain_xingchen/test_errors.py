@@ -91,6 +91,8 @@ def test_refusals(make: MakeModel, emulator: Emulator, way: Way, name: str) -> N
     assert error.is_retryable is (name in RETRYABLE)
     assert error.service == "xingchen"
     assert (error.code or "") == code
+    if name.startswith("gateway"):
+        assert error.status_code == fault["status"]
     assert error.retry_after == fault.get("retry_after")
     assert error.partial_text == ""
     if fault.get("kind") != "html":
@@ -156,6 +158,9 @@ def test_http_200_is_no_success_by_itself(
     assert error.code == code
 
 
+SILENCE = 0.2
+"""Seconds: short enough to wait for, long enough for a busy machine to say something."""
+
 # What the emulator is told to do inside the stream, our class, and the service's code.
 BREAKS: dict[str, tuple[dict[str, Any], type[core.XingchenError], str | None]] = {
     "error event": ({"kind": "error_event"}, core.BadRequestError, "InvalidParam"),
@@ -179,7 +184,7 @@ def test_broken_streams(make: MakeModel, emulator: Emulator, chunks_of: Chunks, 
     fault, ours, code = BREAKS[name]
     emulator.reply("今天天气真好。", chunks=["今天", "天气", "真好。"])
     emulator.fail(**fault, after=after)
-    error = failing(chunks_of, make(max_retries=0, stream_chunk_timeout=0.05))
+    error = failing(chunks_of, make(max_retries=0, stream_chunk_timeout=SILENCE if name == "stall" else 60))
 
     assert isinstance(error, ours)
     assert isinstance(error, TREES[ours])
@@ -195,7 +200,7 @@ def test_keep_alives_are_no_answer(make: MakeModel, emulator: Emulator, chunks_o
     emulator.wire(keepalive=True)
     emulator.reply("今天天气真好。", chunks=["今天", "天气", "真好。"])
     emulator.fail("stall", after=1)
-    error = failing(chunks_of, make(stream_chunk_timeout=0.05))
+    error = failing(chunks_of, make(stream_chunk_timeout=SILENCE))
     assert isinstance(error, langchain.ModelTimeoutError)
     assert error.partial_text == "今天"
     assert "keep-alives" in str(error)
