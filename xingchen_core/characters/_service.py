@@ -19,6 +19,9 @@ from xingchen_core._errors import (
 from xingchen_core._service import Service
 
 KEYS: Mapping[str, type[APIStatusError]] = {
+    "aca.error.invalid.request": BadRequestError,
+    "aca.error.invalid.request.method": BadRequestError,
+    "aca.error.invalid.request.params.unreadable": BadRequestError,
     "aca.error.invalid.token": AuthenticationError,
     "aca.error.data.duplicate": BadRequestError,
     "aca.error.notfound": NotFoundError,
@@ -29,7 +32,8 @@ KEYS: Mapping[str, type[APIStatusError]] = {
     "aca.error.no.permission.open.chat": PermissionDeniedError,
     "aca.error.no.permission.open.api": PermissionDeniedError,
 }
-"""`errorMessageKey` of the service layer: the finest thing it says."""
+"""`errorMessageKey` of the service layer: the finest thing it says. `aca.error.invalid.param` is not here: what
+moderation and overflow say under it, words must tell."""
 
 CODES: Mapping[int, type[APIStatusError]] = {
     400: BadRequestError,
@@ -71,25 +75,30 @@ def read_failure(status: int, body: Any) -> APIStatusError | None:
     """
     if not isinstance(body, dict):
         return None if status < 400 else status_error(None, f"HTTP {status}", status_code=status)
-    code, error_code = _number(body.get("code")), _number(body.get("errorCode"))
+    code, error_code = body.get("code"), body.get("errorCode")
+    if code in ("", 200, "200"):
+        code = None
     refused = "success" in body and body["success"] is not True
-    if status < 400 and not refused and code in (None, 200) and body.get("errorCode") in (None, ""):
+    if status < 400 and not refused and code is None and error_code in (None, ""):
         return None
-    key, name = body.get("errorMessageKey") or "", body.get("errorName") or ""
-    message = body.get("errorMessage") or body.get("message") or key or name or f"HTTP {status}"
-    said = _number(body.get("httpStatusCode")) or code or error_code or 0
-    kind: type[APIStatusError] = _kind(status, code, error_code, key, f"{name} {message}".lower())
+    key, name = _text(body.get("errorMessageKey")), _text(body.get("errorName"))
+    message = _text(body.get("errorMessage")) or _text(body.get("message")) or key or name or f"HTTP {status}"
+    said = _number(body.get("httpStatusCode")) or _number(code) or _number(error_code) or 0
+    # A code in words is searched like a name.
+    words = f"{name} {_text(code)} {_text(error_code)} {message}".lower()
+    kind = _kind(status, _number(code), _number(error_code), key, words)
     hint = ADVICE.get(kind, "")
     return status_error(
         kind,
         f"{message} [{key}]{_sentence(hint)}" if key and key != message else f"{message}{_sentence(hint)}",
         status_code=said if 400 <= said <= 599 else status,
-        code=name or str(code or error_code or body.get("errorCode") or key or status),
-        request_id=body.get("requestId"),
+        code=name or _text(code) or _text(error_code) or key or str(status),
+        request_id=_text(body.get("requestId")) or None,
     )
 
 
 def _kind(status: int, code: int | None, error_code: int | None, key: str, words: str) -> type[APIStatusError]:
+    """Choose by key, then words, then numbers; the body's number is finer than HTTP's status."""
     if key in KEYS:
         return KEYS[key]
     for word, kind in WORDS.items():
@@ -97,9 +106,11 @@ def _kind(status: int, code: int | None, error_code: int | None, key: str, words
             return kind
     if error_code is not None:
         return status_class(error_code if 400 <= error_code <= 599 else max(status, 400))
-    if status in (200, 400) and code is not None:
-        return CODES.get(code, InternalServerError if 500 <= code <= 599 else BadRequestError)
-    return status_class(status if status >= 400 else 500)
+    if code is not None and code in CODES and not code == 401 == status:  # under HTTP 401 it is about the key after all
+        return CODES[code]
+    if code is not None and 500 <= code <= 599:
+        return InternalServerError
+    return status_class(status) if status >= 400 else BadRequestError
 
 
 def _sentence(hint: str) -> str:
@@ -110,8 +121,12 @@ def _number(value: Any) -> int | None:
     """Read a code that is an integer in the documents and has been seen as text."""
     try:
         return int(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
+
+
+def _text(value: Any) -> str:
+    return "" if value is None else str(value)
 
 
 XINGCHEN = Service(
