@@ -60,11 +60,11 @@ def endpoint(beebot: "Beebot") -> Callable[[Request], Awaitable[Answer]]:
                 return refuse(beebot.core, fault, request_id)
             if fault and fault.kind == "error_event":
                 raise scripted(fault)
-            body = await request.body()
-            _verify(beebot, request, body)
             handler = ACTIONS.get(action)
             if handler is None:
                 raise Refusal("InvalidApi.NotFound", f"Specified api {action!r} is not found.", 404)
+            body = await request.body()
+            _verify(beebot, request, body)
             if request.headers["x-acs-version"] != VERSION:
                 raise Refusal("400", "Specified parameter Version is not valid.")
             answered = handler(SignedCall(beebot, action, _parameters(request, body), request_id))

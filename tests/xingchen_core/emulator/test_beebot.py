@@ -159,6 +159,12 @@ def test_refused(api: BeebotApi, action: str, parameters: dict[str, str], expect
     assert refusal(api.call(action, parameters)) == expected
 
 
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_no_signed_call_at_all(api: BeebotApi, method: str) -> None:
+    """Whoever opens the root without an action finds nothing there."""
+    assert refusal(api.http.request(method, "/")) == (404, "InvalidApi.NotFound")
+
+
 def test_another_version_of_the_api(api: BeebotApi) -> None:
     """A version that is not this API's is refused, by the odd code the documents have for it."""
     response = api.call("BeginSession", DEMO, headers={"x-acs-version": "2017-10-11"})
