@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict
 from pydantic.alias_generators import to_camel
 
 from xingchen_core._call import Call, Page
@@ -92,4 +92,9 @@ def milliseconds(time: datetime | int) -> int:
     return time if isinstance(time, int) else round(time.timestamp() * 1000)
 
 
-Time = Annotated[datetime, BeforeValidator(_read_time)]
+def _with_zone(time: datetime) -> datetime:
+    """Take a time without a zone as UTC (UNVERIFIED: the documented ones have one). It must compare with the others."""
+    return time if time.tzinfo is not None else time.replace(tzinfo=UTC)
+
+
+Time = Annotated[datetime, BeforeValidator(_read_time), AfterValidator(_with_zone)]

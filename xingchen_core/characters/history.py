@@ -9,8 +9,9 @@ from typing import Any, Literal
 
 from pydantic import field_serializer
 
-from xingchen_core._call import Call, Flow, Listing, Page, Pause
+from xingchen_core._call import Call, Flow, Listing, Page
 from xingchen_core._errors import APIResponseError, APITimeoutError, NotFoundError
+from xingchen_core._waiting import pauses
 from xingchen_core.characters._wire import LARGEST_PAGE, Record, Time, get, given, milliseconds, page_of, post
 
 Order = Literal["gmtCreate desc", "gmtCreate asc"]
@@ -159,7 +160,7 @@ class GeneratedImage(Record):
     @property
     def has_failed(self) -> bool:
         """Whether there will be no picture."""
-        return (self.status or "").upper() in ("FAILED", "FAIL", "CANCELED", "UNKNOWN")
+        return (self.status or "").upper() in ("FAILED", "FAIL", "CANCELED", "CANCELLED")
 
 
 def image(message_id: str, user_id: str) -> Call[GeneratedImage]:
@@ -176,15 +177,16 @@ def wait_for_image(
     Args:
         message_id: `message_id` of the answer.
         user_id: The user of that chat.
-        timeout: Seconds to wait at most. The service names no limit; pictures take tens of seconds.
-        interval: Seconds between two questions.
+        timeout: Seconds to wait at most between the questions. The service names no limit; pictures take tens of
+            seconds.
+        interval: Seconds between two questions, 0.1 at least.
 
     Raises:
         APITimeoutError: No picture within `timeout`.
         APIResponseError: The service failed to make it.
         NotFoundError: The answer has no picture: a message the service knows nothing of after half of the time.
     """
-    waited = 0.0
+    left, waited = pauses(timeout, interval), 0.0
     while True:
         try:
             picture = yield image(message_id, user_id)
@@ -198,7 +200,8 @@ def wait_for_image(
                 raise APIResponseError(
                     f"The picture could not be made: {picture.error_message or picture.status}.", service="xingchen"
                 )
-        if waited >= timeout:
+        pause = next(left, None)
+        if pause is None:
             raise APITimeoutError(f"no picture for message {message_id} within {timeout:g} s", service="xingchen")
-        yield Pause(interval)
-        waited += interval
+        yield pause
+        waited += pause.seconds
