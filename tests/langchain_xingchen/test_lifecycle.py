@@ -243,6 +243,25 @@ def test_connections_are_shared_and_closed() -> None:
         assert server.accepted == 3
 
 
+def test_async_connections_are_closed() -> None:
+    """`aclose`, here at the end of `async with`, closes the connections of the running loop."""
+    hung_up: list[bool] = []
+    answer = json_answer(json.dumps(ANSWER).encode())
+
+    def answer_and_watch(connection: Connection) -> None:
+        answer(connection)
+        hung_up.append(connection.hung_up())
+
+    async def use(url: str) -> bool:
+        async with ChatXingchen(character_id="demo", api_key="test-key", base_url=url) as model:
+            await model.ainvoke("你好")
+            assert hung_up == []
+        return await soon(lambda: hung_up == [True])
+
+    with RawServer(answer_and_watch) as server:
+        assert asyncio.run(use(server.url))
+
+
 FIRST_REQUEST = """
 import asyncio, sys
 from blockbuster import blockbuster_ctx
