@@ -12,7 +12,7 @@ from typing import Any
 from pydantic_core import from_json
 
 from xingchen_core._call import Call, StreamCall
-from xingchen_core._errors import APIResponseError, ConfigurationError, UnsupportedOperationError, excerpt, status_error
+from xingchen_core._errors import APIResponseError, ConfigurationError, UnsupportedOperationError, excerpt
 from xingchen_core._sse import ServerSentEvent
 from xingchen_core.characters._service import XINGCHEN, read_failure
 from xingchen_core.characters._wire import given
@@ -31,6 +31,8 @@ CONTEXT_NAMES = {
 """Ids of an answer that callers can use again. Inline characters have few of them."""
 
 _END_EVENTS = ("stop", "length")
+_ENVELOPE = frozenset(("code", "errorCode", "success", "data"))
+"""Members that a bare result does not have: they tell of a failure, or of an event in the envelope of plain answers."""
 
 
 def fresh_user_id() -> str:
@@ -269,17 +271,34 @@ def _results(choices: list[dict[str, Any]], n: int) -> list[tuple[dict[str, Any]
 def _answer(
     messages: list[dict[str, Any]], choice: dict[str, Any], data: dict[str, Any], request: ChatRequest
 ) -> Answer:
-    text, stopped = cut("".join(m.get("content") or "" for m in messages), request.stop)
-    first = messages[0]
-    thought, calls = _function_call(first.get("functionCall"), data.get("requestId"))
+    message = _joined(messages)
+    text, stopped = cut(message.get("content") or "", request.stop)
+    thought, calls = _function_call(message.get("functionCall"), data.get("requestId") or uuid.uuid4().hex)
     return Answer(
         text,
-        name=_speaker(first, request),
+        name=_speaker(message, request),
         reasoning=thought,
         tool_calls=calls,
-        finish_reason="stop" if stopped else first.get("finishReason") or choice.get("stopReason"),
-        metadata=_moderation(first.get("meta"), request) | _speaker_metadata(first, request),
+        finish_reason="stop" if stopped else message.get("finishReason") or choice.get("stopReason"),
+        metadata=_moderation(message.get("meta"), request) | _speaker_metadata(message, request),
     )
+
+
+def _joined(messages: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return the messages of one answer as one. Normally there is only one; that there never are more is UNVERIFIED."""
+    if len(messages) == 1:
+        return messages[0]
+    calls = [message["functionCall"] for message in messages if message.get("functionCall")]
+    return {
+        **messages[0],
+        "content": "".join(message.get("content") or "" for message in messages),
+        "finishReason": messages[-1].get("finishReason"),
+        "functionCall": {
+            "thought": "\n".join(call["thought"] for call in calls if call.get("thought")),
+            "apiCallList": [one for call in calls for one in call.get("apiCallList") or ()],
+        },
+        "meta": {name: value for message in messages for name, value in (message.get("meta") or {}).items() if value},
+    }
 
 
 def _speaker(message: dict[str, Any], request: ChatRequest) -> str | None:
@@ -293,16 +312,15 @@ def _speaker_metadata(message: dict[str, Any], request: ChatRequest) -> dict[str
     return given(speaker=_speaker(message, request))
 
 
-def _function_call(call: dict[str, Any] | None, request_id: str | None) -> tuple[str, tuple[ToolCall, ...]]:
-    """Return thought and calls. The service gives no ids: ours come from the request's, so that they are the same
-    however the answer was read.
+def _function_call(call: dict[str, Any] | None, stem: str, first: int = 0) -> tuple[str, tuple[ToolCall, ...]]:
+    """Return thought and calls. The service gives no ids: ours are made of the request's (`stem`) and counted from
+    `first`, so that they are the same however the answer was read.
     """
     if not call or not call.get("apiCallList"):
         return "", ()
-    stem = request_id or uuid.uuid4().hex
     calls = [
         ToolCall(one["apiName"], _arguments(one.get("parameters")), f"call_{stem}_{at}")
-        for at, one in enumerate(call["apiCallList"])
+        for at, one in enumerate(call["apiCallList"], first)
     ]
     return call.get("thought") or "", tuple(calls)
 
@@ -365,11 +383,13 @@ class ChatReader:
         self._snapshots = None if request.incremental_output else Snapshots()
         self._cutter = StopCutter(request.stop) if request.stop else None
         self._parts: list[str] = []
+        self._calls: tuple[ToolCall, ...] = ()
+        self._thought = ""
+        self._call_stem = ""
         self._usage: dict[str, Any] = {}
         self._context: dict[str, Any] = {}
         self._meta: dict[str, Any] = {}
         self._finish_reason: str | None = None
-        self._done = False
         self.request_id = ""
         self.finished = False
 
@@ -380,14 +400,12 @@ class ChatReader:
 
     def read(self, event: ServerSentEvent) -> ChatDelta | None:
         """Return what is new in an event."""
-        if self._done:
-            return None
         kind = event.event
         if event.data[:6] == b"[DONE]":  # not part of this service's protocol; gateways add it
             self.finished = True
             return None
         body = self._decode(event.data)
-        if kind == "error" or "errorCode" in body or "code" in body:
+        if kind == "error" or not _ENVELOPE.isdisjoint(body):
             self._raise_failure(body, is_error=kind == "error")
             body = body.get("data") or body
         if not self.request_id:
@@ -399,55 +417,50 @@ class ChatReader:
         choices = body.get("choices")
         choice = choices[0] if choices else {}
         messages = choice.get("messages")
-        message = messages[0] if messages else {}
+        message = _joined(messages) if messages else {}
         delta = ChatDelta(self._shown(message.get("content") or ""))
         if self._request.group is not None:
             delta.name = _speaker(message, self._request)
             self._context["speaker"] = delta.name or self._context.get("speaker")
-        if "functionCall" in message:
-            delta.reasoning, delta.tool_calls = _function_call(message["functionCall"], self.request_id)
+        if call := message.get("functionCall"):
+            delta.reasoning, delta.tool_calls = self._new_calls(call)
         if meta := message.get("meta"):
             self._meta.update({name: value for name, value in meta.items() if value})
         reason = message.get("finishReason") or choice.get("stopReason") or (kind if kind in _END_EVENTS else None)
         if (reason and reason != "null") or body.get("stop") is True:
             self._finish_reason = reason or "stop"
             self.finished = True
-        if self.finished and self._usage:
-            return self._last(delta)
         return delta if delta.text or delta.reasoning or delta.tool_calls else None
 
     def _shown(self, text: str) -> str:
         """Return what of the event's text is new and comes before a stop sequence."""
-        if self._snapshots is not None and text:
-            text = self._snapshots.feed(text)
+        if self._snapshots is not None:
+            text = self._snapshots.feed(text) if text else ""
+        elif self.finished and text == self.text:
+            return ""  # an event after the end mark that repeats the answer
         if self._cutter is not None:
             text = self._cutter.feed(text)
         if text:
             self._parts.append(text)
         return text
 
-    def _last(self, delta: ChatDelta) -> ChatDelta:
-        """Complete the last delta with what is known only now."""
-        self._done = True
-        stopped = False
-        if self._cutter is not None:
-            held = self._cutter.flush()
-            delta.text += held
-            self._parts.append(held)
-            stopped = self._cutter.stopped
-        delta.last = True
-        delta.usage = read_usage(self._usage)
-        delta.finish_reason = "stop" if stopped else self._finish_reason
-        body = {"context": self._context, "requestId": self.request_id}
-        delta.metadata = {**_metadata(body, self._request), **_moderation(self._meta, self._request)}
-        if self._snapshots is not None and self._snapshots.rewritten:
-            delta.metadata |= {"rewritten": True, "final_text": self._snapshots.latest}
-        return delta
+    def _new_calls(self, call: dict[str, Any]) -> tuple[str, tuple[ToolCall, ...]]:
+        """Return what of a function call is new: a later event may repeat it, with further calls or without."""
+        self._call_stem = self._call_stem or self.request_id or uuid.uuid4().hex
+        thought, calls = _function_call(call, self._call_stem)
+        known = len(self._calls)
+        if calls[:known] == self._calls:
+            calls = calls[known:]
+        else:
+            thought, calls = _function_call(call, self._call_stem, first=known)
+        self._calls += calls
+        if thought == self._thought:
+            return "", calls
+        self._thought = thought
+        return thought, calls
 
     def end(self) -> Iterable[ChatDelta]:
-        """Return the last delta if no event completed it; raise if the answer was cut."""
-        if self._done:
-            return []
+        """Return the last delta, with what is known only after the last event; raise if the answer was cut."""
         if not self.finished and self._request.require_end_mark:
             raise APIResponseError(
                 "The stream ended before the answer did; partial_text holds what came.",
@@ -455,7 +468,17 @@ class ChatReader:
                 request_id=self.request_id or None,
                 partial_text=self.text,
             )
-        return [self._last(ChatDelta())]
+        delta = ChatDelta(last=True, usage=read_usage(self._usage), finish_reason=self._finish_reason)
+        if self._cutter is not None:
+            delta.text = self._cutter.flush()
+            self._parts.append(delta.text)
+            if self._cutter.stopped:
+                delta.finish_reason = "stop"
+        body = {"context": self._context, "requestId": self.request_id}
+        delta.metadata = {**_metadata(body, self._request), **_moderation(self._meta, self._request)}
+        if self._snapshots is not None and self._snapshots.rewritten:
+            delta.metadata |= {"rewritten": True, "final_text": cut(self._snapshots.latest, self._request.stop)[0]}
+        return [delta]
 
     def _decode(self, data: bytes) -> dict[str, Any]:
         try:
@@ -475,7 +498,7 @@ class ChatReader:
     def _raise_failure(self, body: dict[str, Any], is_error: bool) -> None:
         error = read_failure(200, body)
         if error is None and is_error:
-            error = status_error(None, excerpt(str(body.get("message") or body)), status_code=500)
+            error = read_failure(500, body)  # the event's type says more than its members
         if error is not None:
             error.request_id = error.request_id or self.request_id or None
             error.partial_text = self.text
