@@ -107,6 +107,17 @@ def test_the_object_comes(case: Any, make: Any, emulator: Any, way: str) -> None
     assert '"seconds"' in asked
 
 
+ASKED_BY = dict(zip(WAYS, ("chat", "achat", "stream_chat", "astream_chat"), strict=True))
+
+
+def test_each_asks_in_its_own_colour(case: Any, make: Any, emulator: Any, events: list[Any], way: str) -> None:
+    """Items 36 and 39: the async ones await an async call, the streams stream; each makes one call."""
+    emulator.reply(JSON)
+    predict(make(), way)
+    (started,) = [event for event in events if type(event).__name__ == "LLMChatStartEvent"]
+    assert started.span_id.startswith(f"{case.cls.__name__}.{ASKED_BY[way]}-")
+
+
 def test_the_system_prompt_is_sent(case: Any, make: Any, emulator: Any, way: str) -> None:
     """Item 37: `system_prompt` reaches the wire in all four, once."""
     emulator.reply(JSON)
@@ -114,10 +125,10 @@ def test_the_system_prompt_is_sent(case: Any, make: Any, emulator: Any, way: str
     assert case.system(emulator.requests[-1].json) == "你懂音乐。"
 
 
-def test_text_instead_of_the_object_is_an_error(make: Any, emulator: Any, way: str) -> None:
+def test_text_instead_of_the_object_is_an_error(case: Any, make: Any, emulator: Any, way: str) -> None:
     """Item 38: an answer in words raises, names model and words, and gives no blank object."""
     emulator.reply("我不会写专辑。")
-    with pytest.raises(ValueError, match=r"xingchen-plus-v2 gave no Album(.|\n)*我不会写专辑。"):
+    with pytest.raises(ValueError, match=rf"{case.model_name} gave no Album(.|\n)*我不会写专辑。"):
         predict(make(), way)
 
 
