@@ -161,9 +161,19 @@ def update(character: CharacterRecord) -> Call[bool]:
 
 
 def edit(character_id: str, *, version: int | None = None, **changes: Any) -> Flow[CharacterRecord]:
-    """Read a character, change the given members, write it back. Nothing else is lost, unknown members included."""
+    """Read a character, change the given members, write it back. Nothing else is lost, unknown members included.
+
+    Raises:
+        TypeError: A change is no member of `CharacterRecord`, and none the service told of this character.
+    """
     found = yield details(character_id, version)
-    changed = CharacterRecord.model_validate({**found.model_dump(), **changes})
+    known = {*CharacterRecord.model_fields, *found.model_dump(by_alias=True)}
+    if unknown := changes.keys() - known:
+        raise TypeError(f"a character has no {', '.join(sorted(unknown))}")
+    # Under the service's names: a change may be given under either.
+    changed = CharacterRecord.model_validate(
+        found.model_dump(by_alias=True) | CharacterRecord(**changes).model_dump(by_alias=True, exclude_unset=True)
+    )
     yield update(changed)
     return changed
 
@@ -240,7 +250,7 @@ def delete(character_id: str, version: int | None = None) -> Call[bool]:
 def versions(character_id: str) -> Call[tuple[CharacterRecord, ...]]:
     """Read every version of a character: `GET /v2/api/character/versions/{id}`."""
     return get(
-        f"character/versions/{quote(character_id, safe='')}",
+        f"character/versions/{_segment(character_id)}",
         "aca-character-versions",
         {},
         lambda data: tuple(CharacterRecord.model_validate(item) for item in data or ()),
@@ -250,11 +260,18 @@ def versions(character_id: str) -> Call[tuple[CharacterRecord, ...]]:
 def recommend_version(character_id: str) -> Call[CharacterRecord]:
     """Ask for a draft of the next version: `GET /v2/api/character/newversion/recommend/{id}`."""
     return get(
-        f"character/newversion/recommend/{quote(character_id, safe='')}",
+        f"character/newversion/recommend/{_segment(character_id)}",
         "aca-character-version-recommend",
         {},
         CharacterRecord.model_validate,
     )
+
+
+def _segment(character_id: str) -> str:
+    """Return an id as one segment of a path, which it must not leave."""
+    if character_id in ("", ".", ".."):
+        raise ValueError(f"character_id must be the id of a character, got {character_id!r}")
+    return quote(character_id, safe="")
 
 
 def _require_id(character: CharacterRecord) -> None:
