@@ -1,6 +1,7 @@
 """What holds for every test: no network but loopback, no settings from the caller's environment, no waiting."""
 
 import asyncio
+import gc
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,12 +27,15 @@ def only_loopback() -> Iterator[None]:
         yield
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def no_connection_left() -> Iterator[None]:
-    """Clients that models share live as long as the process: the suite closes them before it ends."""
+    """Closes the shared clients that a module's tests have left to the end of the process, as models may."""
     yield
-    for client in sync_clients.clients():
-        client.close()
+    gc.collect()
+    for key, (client, users) in list(sync_clients._clients.items()):
+        if not users:
+            del sync_clients._clients[key]
+            client.close()
 
 
 @pytest.fixture(autouse=True)

@@ -241,15 +241,20 @@ def test_the_adapters_do_not_know_each_other() -> None:
     assert importers("llama_index_xingchen", "langchain_core", "langchain", "langchain_xingchen") == []
 
 
-# The common fields of the constructors: an inheritance between our packages, of no use to others.
-SHARED_INSIDE = {"xingchen_core._config.ConnectionSettings", "xingchen_core._config.plain_timeout"}
+# What our own packages share although it is of no use to others. Everything else an adapter needs is public.
+SHARED_INSIDE = {
+    "xingchen_core._call.Page",
+    "xingchen_core._config.ACCESS_KEY_VARIABLES",
+    "xingchen_core._config.ConnectionSettings",
+    "xingchen_core._config.plain_timeout",
+}
 
 
 def test_the_adapters_use_public_names_of_the_core() -> None:
-    """What an adapter needs, every user of the core can have; the exceptions are listed."""
+    """What an adapter needs, every user of the core can have; the few exceptions are listed above."""
     names = {name for package in PACKAGES[1:] for path in package_files(package) for name in imports(path)}
     private = {name for name in names if name.startswith("xingchen_core.") and "._" in name.replace(".__version__", "")}
-    assert private == SHARED_INSIDE
+    assert private - SHARED_INSIDE == set()
 
 
 def test_emulator_and_client_share_nothing() -> None:
