@@ -6,8 +6,9 @@ Files are known by name: two of one name cannot be told apart. A file comes from
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from xingchen_core._call import Call, Flow, Listing, Page, Pause
+from xingchen_core._call import Call, Flow, Listing, Page
 from xingchen_core._errors import APIResponseError, APITimeoutError, ConfigurationError
+from xingchen_core._waiting import pauses
 from xingchen_core.characters._wire import LARGEST_PAGE, Record, Time, given, page_of, post
 
 LONGEST_NAME = 20
@@ -156,8 +157,8 @@ def wait_for_files(
 
     Args:
         knowledge_base_id: Where they were added.
-        names: The files to wait for.
-        timeout: Seconds to wait at most.
+        names: The files to wait for. Of several files of one name, which nothing tells apart, all must be ready.
+        timeout: Seconds to wait at most between the looks.
         interval: Seconds before the second look; later ones wait half as long again, at most 30 s.
         user_id: As given to `add_files`.
         on_progress: Called with (ready, all) after each look.
@@ -166,31 +167,35 @@ def wait_for_files(
         APIResponseError: Files failed; the message lists them.
         APITimeoutError: Files are not ready in time; the message lists them.
     """
-    waited = 0.0
+    left = pauses(timeout, interval, growth=1.5)
     while True:
         files = yield from _find_files(knowledge_base_id, names, user_id)
-        failed = [name for name, file in files.items() if file.has_failed]
+        failed = [name for name, found in files.items() if any(file.has_failed for file in found)]
         if failed:
             raise APIResponseError(f"Files could not be read: {', '.join(failed)}.", service="xingchen")
-        pending = [name for name in names if name not in files or not files[name].is_ready]
+        pending = [name for name, found in files.items() if not found or not all(file.is_ready for file in found)]
         if on_progress is not None:
-            on_progress(len(names) - len(pending), len(names))
+            on_progress(len(files) - len(pending), len(files))
         if not pending:
-            return tuple(files[name] for name in names)
-        if waited >= timeout:
+            return tuple(files[name][-1] for name in names)
+        pause = next(left, None)
+        if pause is None:
             raise APITimeoutError(f"files not ready within {timeout:g} s: {', '.join(pending)}", service="xingchen")
-        yield Pause(interval)
-        waited += interval
-        interval = min(30.0, interval * 1.5)
+        yield pause
 
 
-def _find_files(knowledge_base_id: str, names: Sequence[str], user_id: str | None) -> Flow[dict[str, KnowledgeFile]]:
+def _find_files(
+    knowledge_base_id: str, names: Sequence[str], user_id: str | None
+) -> Flow[dict[str, list[KnowledgeFile]]]:
+    """Return what there is of each name, nothing included."""
     listing = all_files(knowledge_base_id, user_id=user_id)
-    files: dict[str, KnowledgeFile] = {}
+    files: dict[str, list[KnowledgeFile]] = {name: [] for name in names}
     number = 1
     while True:
         page = yield listing.page(number)
-        files.update((file.name, file) for file in page.items if file.name in names)
+        for file in page.items:
+            if file.name in files:
+                files[file.name].append(file)
         if listing.is_last(number, page):
             return files
         number += 1

@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from typing import Any
 
-from xingchen_core._call import Call, Flow, Pause
+from xingchen_core._call import Call, Flow
 from xingchen_core._errors import APIResponseError, APITimeoutError
+from xingchen_core._waiting import pauses
 from xingchen_core.characters._wire import Record, get, given, post
 from xingchen_core.characters.models import Memory, MemoryTag, wire_message
 from xingchen_core.chat import Message
@@ -30,7 +31,17 @@ def extract_facts(
 
 
 def _facts(data: dict[str, Any]) -> Memory:
-    return Memory(tags=tuple(MemoryTag.model_validate(schema) for schema in data.get("schemas") or ()))
+    """Read what is known of each fact: a member more than that is no reason to fail."""
+    return Memory(
+        tags=tuple(
+            MemoryTag(role=schema["role"], key=schema["key"], value=_values(schema.get("value")))
+            for schema in data.get("schemas") or ()
+        )
+    )
+
+
+def _values(value: list[Any] | str | None) -> tuple[str, ...]:
+    return (value,) if isinstance(value, str) else tuple(str(one) for one in value or ())
 
 
 def extract_summary(messages: Sequence[Message], *, model_parameter: dict[str, Any] | None = None) -> Call[Memory]:
@@ -93,15 +104,15 @@ def converted_document(
         APIResponseError: The service failed.
     """
     task = yield convert_document(url, type=type)
-    waited = 0.0
+    left = pauses(timeout, interval)
     while True:
         status = (task.status or "").lower()
         if status == "success":
             return task  # type: ignore[no-any-return]  # what a flow is sent is untyped
         if status == "failed":
             raise APIResponseError(f"The document could not be converted (task {task.id}).", service="xingchen")
-        if waited >= timeout:
+        pause = next(left, None)
+        if pause is None:
             raise APITimeoutError(f"task {task.id} is not done within {timeout:g} s", service="xingchen")
-        yield Pause(interval)
-        waited += interval
+        yield pause
         task = yield conversion(task.id)
