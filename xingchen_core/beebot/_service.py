@@ -2,9 +2,9 @@
 
 import json
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any, ClassVar, TypeVar
+from typing import Annotated, Any, ClassVar, Self, TypeVar
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
 from xingchen_core._call import Call
 from xingchen_core._config import AccessKeySettings, environment, origin
@@ -72,6 +72,8 @@ def read_failure(status: int, body: Any) -> APIStatusError | None:
     message = (body.get("Message") or body.get("message")) if isinstance(body, dict) else None
     text = str(code or "")
     kind = next((cls for start, cls in CODES.items() if text.lower().startswith(start)), None)
+    if kind is None and text.lower().endswith(".notfound"):
+        kind = NotFoundError  # the platform's codes end so, whatever the status
     if kind is None and status < 500 and not status_known(status):
         kind = BadRequestError
     advice = ADVICE.get(kind) if kind else None
@@ -113,7 +115,7 @@ BEEBOT = Service(
 
 
 def _stream_origin(url: str | None) -> str | None:
-    return None if url is None else origin(url)
+    return None if url is None else origin(url, "stream_base_url")
 
 
 class BeebotSettings(AccessKeySettings):
@@ -130,14 +132,16 @@ class BeebotSettings(AccessKeySettings):
     agent_key: str | None = Field(default=None, repr=False)
     stream_base_url: Annotated[str | None, AfterValidator(_stream_origin)] = None
 
+    @model_validator(mode="after")
+    def _resolve_stream(self) -> Self:
+        is_explicit = self.base_url is not None and "base_url" in self.model_fields_set
+        if self.stream_base_url is None and not is_explicit and (url := environment(STREAM_BASE_URL_VARIABLE)):
+            self.__dict__["stream_base_url"] = origin(url, STREAM_BASE_URL_VARIABLE)
+        return self
+
     def stream_origin(self) -> str:
-        """Return the origin of the stream."""
-        if self.stream_base_url is not None:
-            return self.stream_base_url
-        if self.base_url is not None and "base_url" in self.model_fields_set:
-            return self.base_url
-        url = environment(STREAM_BASE_URL_VARIABLE)
-        return origin(url) if url else self.base_url or STREAM_HOST
+        """Return the origin of the stream. Whoever names another host by `BEEBOT_BASE_URL` means both."""
+        return self.stream_base_url or self.base_url or STREAM_HOST
 
 
 def rpc(

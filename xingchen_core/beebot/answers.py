@@ -29,6 +29,8 @@ class Snapshot:
     body: Mapping[str, Any] = field(default_factory=dict)
     """`DirectMessageBody` or `ClarifyMessageBody`."""
     commands: Mapping[str, Any] = field(default_factory=dict)
+    unknown: Mapping[str, Any] | None = None
+    """The whole `MessageBody` of a kind that is in no document."""
 
     @property
     def finish_reason(self) -> str:
@@ -56,12 +58,25 @@ class Snapshot:
         references = (self.body.get("AnswerReference") or {}).get("ItemList")
         return _given(
             references=references or None,
+            citations=_citations(self.body.get("SentenceList")) or None,
             related_questions=self.body.get("RelatedQuestionList") or None,
             clarify_title=self.body.get("Title") or None,
             clarify_list=self.body.get("ClarifyList") or None,
             commands=decoded(self.commands) or None,
             ext=self.body.get("Ext") or None,
+            message_body=self.unknown,
         )
+
+
+def _citations(sentences: Sequence[Mapping[str, Any]] | None) -> list[dict[str, int]]:
+    """Return which part of the text, by its indices, comes from which reference, by its `Number`."""
+    citations, end = [], 0
+    for sentence in sentences or ():
+        start, end = end, end + len(sentence.get("Content") or "")
+        if sentence.get("ReferNumber") is not None:
+            citations.append({"start": start, "end": end, "number": sentence["ReferNumber"]})
+        end += len(PARAGRAPH_JOINER)
+    return citations
 
 
 def read_snapshot(value: Mapping[str, Any], before: Snapshot) -> Snapshot:
@@ -80,12 +95,15 @@ def read_snapshot(value: Mapping[str, Any], before: Snapshot) -> Snapshot:
         return Snapshot(text=None, kind=before.kind, body=before.body, **common)
     kind = message.get("Type")
     body = message.get("ClarifyMessageBody" if kind == "Clarify" else "DirectMessageBody") or {}
-    return Snapshot(text=_text(kind, body), kind=kind, body=body or before.body, **common)
+    if kind not in ("Direct", "Clarify"):
+        common["unknown"] = message
+    return Snapshot(text=_text(kind, body, ends=common["ends"]), kind=kind, body=body or before.body, **common)
 
 
-def _text(kind: str | None, body: Mapping[str, Any]) -> str | None:
+def _text(kind: str | None, body: Mapping[str, Any], *, ends: bool) -> str | None:
     if kind == "Clarify":
-        return body.get("ClarifyContent") or body.get("Title") or ""
+        # The heading stands in only for a text that never came: one that is still to come does not extend it.
+        return body.get("ClarifyContent") or (body.get("Title") or "" if ends else None)
     sentences = body.get("SentenceList")
     if sentences is None:
         return None
@@ -108,7 +126,7 @@ def _decoded(value: Any) -> Any:
 
 def read_reply(body: Mapping[str, Any], model_name: str, stop: Sequence[str] | None) -> ChatReply:
     """Return the answer of the `Chat` call."""
-    messages = body.get("Messages") or []
+    messages = body["Messages"] or []
     texts = [_rpc_text(message) for message in messages]
     text, _ = cut("\n".join(text for text in texts if text), stop)
     first = messages[0] if messages else {}

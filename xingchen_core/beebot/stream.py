@@ -8,6 +8,7 @@ import hashlib
 import json
 import time
 import uuid
+import weakref
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -20,8 +21,6 @@ from xingchen_core._errors import (
     APIResponseError,
     APIStatusError,
     AuthenticationError,
-    NotFoundError,
-    PermissionDeniedError,
     XingchenError,
     excerpt,
 )
@@ -29,7 +28,7 @@ from xingchen_core._sse import ServerSentEvent
 from xingchen_core.beebot._service import BEEBOT, VERSION, BeebotSettings, rpc, stream_failure
 from xingchen_core.beebot.answers import Snapshot, read_snapshot
 from xingchen_core.beebot.models import BeebotRequest
-from xingchen_core.chat import ChatDelta, Snapshots, StopCutter
+from xingchen_core.chat import ChatDelta, Snapshots, StopCutter, cut
 
 TOKEN_SECONDS = 6600.0
 """How long a token is used. It is valid for two hours; the answer says nothing of it."""
@@ -90,11 +89,23 @@ def token(settings: BeebotSettings) -> Call[StreamToken]:
         return found if found is not None and found.is_fresh(time.monotonic()) else None
 
     def parse(body: Mapping[str, Any]) -> StreamToken:
-        _tokens[key] = _read_token(body, asked)
-        return _tokens[key]
+        fresh = _read_token(body, asked)
+        _keep(key, fresh, settings.credentials)
+        return fresh
 
     query = {"AgentKey": settings.agent_key}
     return rpc("ApplyForStreamAccessToken", parse, query=query, known=known, lock=f"beebot-token:{key}")
+
+
+def _keep(key: str, fresh: StreamToken, credentials: object) -> None:
+    """Remember a token, as long as it can be used and its credentials object lives."""
+    now = time.monotonic()
+    for old in [old for old, kept in list(_tokens.items()) if not kept.is_fresh(now)]:
+        _tokens.pop(old, None)  # of an account, or of temporary keys, that nobody uses any more
+    _tokens[key] = fresh
+    if credentials is not None:
+        # The key has the object's id, and another object may get that id once this one is gone.
+        weakref.finalize(credentials, _tokens.pop, key, None).atexit = False
 
 
 def token_key(settings: BeebotSettings) -> str:
@@ -116,14 +127,20 @@ def forget_token(settings: BeebotSettings, used: StreamToken) -> None:
 def open_chat(request: BeebotRequest, settings: BeebotSettings) -> Flow[StreamCall[ChatDelta]]:
     """Return the call that streams the answer. A refused token is replaced once, before anything was answered."""
     current = yield token(settings)
+    reader = BeebotReader(request)
+
+    def new_reader() -> BeebotReader:
+        nonlocal reader
+        reader = BeebotReader(request)
+        return reader
 
     def recover(error: XingchenError) -> Flow[StreamCall[ChatDelta]] | None:
-        if not _is_about_token(error):
+        if not _is_about_token(error, heard=reader.heard):
             return None
         forget_token(settings, current)
         return _open_again(request, settings)
 
-    return stream_chat(request, current, settings.stream_origin(), recover=recover)
+    return stream_chat(request, current, settings.stream_origin(), reader=new_reader, recover=recover)
 
 
 def _open_again(request: BeebotRequest, settings: BeebotSettings) -> Flow[StreamCall[ChatDelta]]:
@@ -131,13 +148,18 @@ def _open_again(request: BeebotRequest, settings: BeebotSettings) -> Flow[Stream
     return stream_chat(request, replacement, settings.stream_origin())
 
 
-def _is_about_token(error: XingchenError) -> bool:
-    """Whether the URL was refused. The service answers a bad one with HTML, under a status that is UNVERIFIED."""
-    if isinstance(error, (AuthenticationError, PermissionDeniedError, NotFoundError)):
+def _is_about_token(error: XingchenError, *, heard: bool) -> bool:
+    """Whether the URL was refused. The service answers a bad one with HTML, under a status that is UNVERIFIED.
+
+    An event that refuses is about the token only if its words are: a robot that does not exist will not exist with
+    another token either. `heard` says that an event came, so that the URL was good.
+    """
+    if isinstance(error, AuthenticationError):
         return True
-    return isinstance(error, APIResponseError) or (
-        isinstance(error, APIStatusError) and error.code is None and error.status_code < 429
-    )
+    if isinstance(error, APIStatusError):
+        page = error.code is None and 400 <= error.status_code < 408
+        return error.response is not None and (page or error.status_code in (401, 403, 404))
+    return isinstance(error, APIResponseError) and not heard
 
 
 def stream_chat(
@@ -145,9 +167,11 @@ def stream_chat(
     current: StreamToken,
     stream_origin: str,
     *,
+    reader: "Callable[[], BeebotReader] | None" = None,
     recover: Callable[[XingchenError], Flow[StreamCall[ChatDelta]] | None] | None = None,
 ) -> StreamCall[ChatDelta]:
     """Describe one streamed chat. Each attempt has its own timestamp and message id: the service drops repeated ids."""
+    new_reader = reader or (lambda: BeebotReader(request))
 
     def renew() -> StreamCall[ChatDelta]:
         timestamp = str(int(now_seconds() * 1000))
@@ -160,7 +184,7 @@ def stream_chat(
             shown_path=SHOWN_PATH,
             is_signed=False,
             json=stream_body(request, str(uuid.uuid4())),
-            reader=lambda: BeebotReader(request),
+            reader=new_reader,
         )
 
     return StreamCall(
@@ -172,7 +196,7 @@ def stream_chat(
         renew=renew,
         remembered=True,
         lock=f"beebot:{request.instance_id}:{request.session_id}" if request.session_id else None,
-        reader=lambda: BeebotReader(request),
+        reader=new_reader,
         recover=recover,
     )
 
@@ -200,6 +224,8 @@ class BeebotReader:
         self._parts: list[str] = []
         self._done = False
         self.finished = False
+        self.heard = False
+        """Whether an event came at all."""
 
     @property
     def text(self) -> str:
@@ -210,6 +236,7 @@ class BeebotReader:
         """Return what is new in an event: nothing for the acknowledgement, empty snapshots and repeats."""
         if self._done:
             return None
+        self.heard = True
         envelope = self._object(event.data)
         self._request_id = envelope.get("requestId") or self._request_id
         if envelope.get("success") is False:
@@ -236,7 +263,7 @@ class BeebotReader:
 
     def _last(self, delta: ChatDelta) -> ChatDelta:
         self._done = True
-        held = self._cutter.flush()
+        held = "" if self._snapshots.rewritten else self._cutter.flush()  # more of what was replaced helps nobody
         delta.text += held
         self._parts.append(held)
         delta.last = True
@@ -245,8 +272,9 @@ class BeebotReader:
         if self._request_id:
             delta.metadata["request_id"] = self._request_id
         delta.additional = self._latest.additional()
-        if self._snapshots.rewritten:
-            delta.metadata |= {"rewritten": True, "final_text": self._snapshots.latest}
+        final, _ = cut(self._snapshots.latest, self._request.stop)
+        if final != self.text:
+            delta.metadata |= {"rewritten": True, "final_text": final}
         return delta
 
     def end(self) -> Iterable[ChatDelta]:
