@@ -4,6 +4,7 @@ They know no characters, history or moderation. Answers come back as OpenAI's do
 is not lost. Source: Xingchen HTTP API, "model interface", old and new.
 """
 
+import secrets
 from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
@@ -11,7 +12,7 @@ from pydantic import Field
 from pydantic_core import from_json
 
 from xingchen_core._call import Call, StreamCall
-from xingchen_core._errors import APIResponseError
+from xingchen_core._errors import APIResponseError, excerpt, status_error
 from xingchen_core._sse import ServerSentEvent
 from xingchen_core.characters._service import XINGCHEN, read_failure
 from xingchen_core.characters._wire import WireModel, given
@@ -26,7 +27,7 @@ class CompletionRequest(WireModel):
     Attributes:
         messages: As OpenAI's: role, content, name, tool_calls, tool_call_id.
         model: The old interface's default; the vendor recommends `xingchen-plus-latest` for the new one.
-        seed: Must differ from call to call with the default model.
+        seed: `None`: a fresh random one per call, which the default model needs.
         tools, tool_choice: As OpenAI's; the old interface only.
         n, stop, logit_bias: The new interface only.
         user: The new interface uses it for its session cache.
@@ -47,19 +48,22 @@ class CompletionRequest(WireModel):
 
     def body(self, *, stream: bool) -> dict[str, Any]:
         """Return the request as JSON. These interfaces speak snake_case."""
-        return self.model_dump(exclude_none=True) | given(stream=True if stream else None)
+        body = self.model_dump(exclude_none=True) | given(stream=True if stream else None)
+        body.setdefault("seed", secrets.randbits(31))
+        return body
 
 
 class CompletionReader:
     """Reads a streamed completion. Chunks carry `message` by one SDK and `delta` by OpenAI's habit: both are kept."""
 
-    def __init__(self) -> None:
+    def __init__(self, answers: int = 1) -> None:
+        self._open = set(range(answers))
         self._parts: list[str] = []
         self.finished = False
 
     @property
     def text(self) -> str:
-        """What the answer has said so far."""
+        """What the first answer has said so far."""
         return "".join(self._parts)
 
     def read(self, event: ServerSentEvent) -> dict[str, Any] | None:
@@ -71,12 +75,18 @@ class CompletionReader:
             chunk: dict[str, Any] = from_json(event.data)
         except ValueError as error:
             raise APIResponseError("An event of the stream is no JSON.", partial_text=self.text) from error
-        if failure := read_failure(200, chunk):
+        failure = read_failure(200, chunk)
+        if failure is None and event.event == "error":
+            failure = status_error(None, excerpt(str(chunk.get("message") or chunk)), status_code=500)
+        if failure is not None:
             raise failure
         for choice in chunk.get("choices") or ():
-            self._parts.append((choice.get("delta") or choice.get("message") or {}).get("content") or "")
-            self.finished = self.finished or choice.get("finish_reason") not in (None, "", "null")
-        self.finished = self.finished or event.event == "stop"
+            number = choice.get("index") or 0
+            if number == 0:
+                self._parts.append((choice.get("delta") or choice.get("message") or {}).get("content") or "")
+            if choice.get("finish_reason") not in (None, "", "null"):
+                self._open.discard(number)
+        self.finished = self.finished or not self._open or event.event == "stop"
         return chunk
 
     def end(self) -> Iterable[dict[str, Any]]:
@@ -122,7 +132,7 @@ def _streamed(path: str, route: str, request: CompletionRequest) -> StreamCall[d
         path=path,
         headers={"x-fag-servicename": route},
         json=request.body(stream=True),
-        reader=CompletionReader,
+        reader=lambda: CompletionReader(request.n or 1),
     )
 
 
