@@ -32,10 +32,13 @@ def _speaker(data: dict[str, Any]) -> NextSpeaker:
 
 
 def with_speaker(request: ChatRequest) -> Flow[ChatRequest]:
-    """Return the request with somebody to answer: a group chat that names no speaker asks the service for one."""
+    """Return the request with somebody to answer: a group chat that names no speaker asks the service for one.
+
+    A direction that the caller gave is kept.
+    """
     group = request.group
     if group is None or group.speaker is not None:
         return request
     speaker = yield next_speaker(request)
-    chosen = group.model_copy(update={"speaker": speaker.name, "thought": speaker.thought})
+    chosen = group.model_copy(update={"speaker": speaker.name, "thought": group.thought or speaker.thought})
     return request.model_copy(update={"group": chosen})
