@@ -19,7 +19,7 @@ from xingchen_core.emulator import Emulator
 MakeModel = Callable[..., ChatXingchen]
 Way = Callable[..., AIMessage]
 
-CANARY = "sk-canary-0123456789"
+CANARY = "canary-key-that-sings"
 
 
 class Tracer(BaseTracer):
