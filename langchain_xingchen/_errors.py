@@ -7,15 +7,24 @@ import langchain_core.exceptions as langchain
 
 import xingchen_core as core
 
-_REFUSAL: type[Exception] = getattr(langchain, "ModelRefusalError", langchain.ModelInvalidRequestError)
-"""A refusal of its own since langchain-core 1.7.5."""
+
+def _blocked() -> type[Exception]:
+    """Return what a blocked request is for LangChain: an invalid one, and since langchain-core 1.7.5 a refusal too.
+
+    A refusal is made of a message; where the request was blocked there is none.
+    """
+    refusal: type[Exception] | None = getattr(langchain, "ModelRefusalError", None)
+    if refusal is None:
+        return langchain.ModelInvalidRequestError
+    return type("ModelRefusalError", (refusal, langchain.ModelInvalidRequestError), {"raw_message": None})
+
 
 _COUNTERPARTS: dict[type[core.XingchenError], type[Exception]] = {
     core.APITimeoutError: langchain.ModelTimeoutError,
     core.APIConnectionError: langchain.ModelConnectionError,
     core.APIResponseError: langchain.ModelAPIError,
     core.ContextOverflowError: langchain.ContextOverflowError,
-    core.ContentFilterError: _REFUSAL,
+    core.ContentFilterError: _blocked(),
     core.BadRequestError: langchain.ModelInvalidRequestError,
     core.AuthenticationError: langchain.ModelAuthenticationError,
     core.PermissionDeniedError: langchain.ModelPermissionDeniedError,
