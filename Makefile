@@ -47,7 +47,7 @@ record: .venv/.installed-dev ## record cassettes against the service: costs mone
 	$(PYTEST) tests/test_secrets.py
 
 bench: .venv/.installed-dev ## what streaming and calling cost
-	@if [ -x bench/run ]; then bench/run $(ARGS); else echo 'There are no benchmarks (bench/run) yet.'; fi
+	$(BIN)/python benchmarks/stream.py $(ARGS)
 
 docs: ## where the documentation is
 	@echo 'The documentation is plain Markdown and needs no build:'
