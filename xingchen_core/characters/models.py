@@ -284,6 +284,8 @@ class ChatRequest(CharacterParameters):
             raise ConfigurationError(f"Say who answers by one of character_id, character or group; {got}.")
         if self.platform_history and self.character_id is None:
             raise UnsupportedOperationError("The platform keeps history for stored characters (character_id) only.")
+        if self.group is not None and self.n > 1:
+            raise UnsupportedOperationError("A group chat gives one answer at a time: use n=1.")
         if self.regenerate and self.platform_history and self.query_id is None:
             raise ConfigurationError("regenerate with platform history needs query_id, from response_metadata.")
         return self
