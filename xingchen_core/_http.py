@@ -58,7 +58,7 @@ class SharedClients(Generic[C]):
 
     def __init__(self, make: Callable[[HttpKey], C]) -> None:
         self._make = make
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # the garbage collector may close a forgotten stream, which calls, within `take`
         self._clients: dict[HttpKey, tuple[C, WeakSet[Any]]] = {}
 
     def take(self, key: HttpKey, user: object) -> C:
@@ -83,7 +83,7 @@ class SharedClients(Generic[C]):
 
     def forget(self) -> None:
         """Drop everything unclosed: after a fork the sockets belong to the parent."""
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._clients = {}
 
     def clients(self) -> list[C]:

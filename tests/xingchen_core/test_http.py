@@ -98,6 +98,35 @@ def test_forgotten_users_do_not_count() -> None:
     assert shared.is_closed
 
 
+def test_a_client_closed_by_others_is_replaced() -> None:
+    """Whoever closes all shared clients (a test suite, the interpreter's end) breaks nobody's next call."""
+    made = Client(settings(base_url="http://127.0.0.1:9"))
+    first = held(made)
+    first.close()
+    assert not held(made).is_closed
+    made.close()
+
+
+def test_the_registry_can_be_entered_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The garbage collector may close a forgotten stream within `take`; its last call must not wait for that."""
+    inner, outer = (Client(settings(base_url=f"http://127.0.0.{n}:9")) for n in (1, 2))
+
+    def make(key: _http.HttpKey) -> httpx.Client:
+        if "127.0.0.2" in key.origin:
+            held(inner)
+        return _http._make_client(key)
+
+    shared = _http.SharedClients(make)
+    monkeypatch.setattr("xingchen_core._http.sync_clients", shared)
+    thread = threading.Thread(target=held, args=(outer,), daemon=True)
+    thread.start()
+    thread.join(5)
+    assert not thread.is_alive()
+    assert len(shared.clients()) == 2
+    inner.close()
+    outer.close()
+
+
 def test_usable_after_close(server: RawServer) -> None:
     """close() gives connections back; the object stays usable and takes a client again."""
     with Client(settings(base_url=server.url)) as client:
