@@ -50,11 +50,12 @@ CODES: Mapping[str, type[APIStatusError]] = {
 
 STREAM_WORDS: tuple[tuple[tuple[str, ...], type[APIStatusError]], ...] = (
     (("throttl", "limit", "concurren", "qps", "限流", "并发"), RateLimitError),
-    (("token", "sign", "expire", "auth"), AuthenticationError),
+    (("token", "sign", "expire", "auth", "channel"), AuthenticationError),
     (("internal", "timeout", "unavailable"), InternalServerError),
     (("freez",), BillingError),
     (("forbidden",), PermissionDeniedError),
     (("notfound",), NotFoundError),
+    (("param", "invalid", "missing"), BadRequestError),
 )
 """Codes inside the stream are documented nowhere that could be read (UNVERIFIED): they are known by words in them."""
 
@@ -94,8 +95,8 @@ def status_known(status: int) -> bool:
 def stream_failure(envelope: Mapping[str, Any]) -> APIStatusError:
     """Return the failure an event with `success: false` reports."""
     code, message = str(envelope.get("code") or ""), str(envelope.get("message") or "")
-    words = f"{code} {message}".lower()
-    kind = next((cls for marks, cls in STREAM_WORDS if any(mark in words for mark in marks)), BadRequestError)
+    # The code first: "parameter too long, the limit is 512" is no throttling.
+    kind = _known_by_words(code) or _known_by_words(message) or BadRequestError
     return status_error(
         kind,
         message or "the robot failed",
@@ -103,6 +104,10 @@ def stream_failure(envelope: Mapping[str, Any]) -> APIStatusError:
         code=code or None,
         request_id=envelope.get("requestId"),
     )
+
+
+def _known_by_words(text: str) -> type[APIStatusError] | None:
+    return next((cls for marks, cls in STREAM_WORDS if any(mark in text.lower() for mark in marks)), None)
 
 
 BEEBOT = Service(
