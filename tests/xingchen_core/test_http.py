@@ -381,9 +381,9 @@ made.close()
     assert (len(server.requests), server.accepted) == (4, 2)
 
 
-def test_import_without_fork(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_import_without_fork() -> None:
     """Windows has no fork, and no os.register_at_fork."""
-    text = "import os, random; del os.register_at_fork; import xingchen_core._client"
+    text = "import os, asyncio, httpx, pydantic, tenacity; del os.register_at_fork; import xingchen_core._client"
     done = subprocess.run([sys.executable, "-c", text], cwd=ROOT, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
 
