@@ -39,8 +39,8 @@ class XingchenChatStore(RemoteHistory, BaseChatStore):
     conversation, after which this object shows only what is newer; `get_keys` knows the keys this object has used.
     `capabilities` says the same beforehand. Reasoning, citations and fields of your own are not stored.
 
-    Pending messages and resets are kept in this object: a pickle takes them along, another object knows nothing of
-    them.
+    Pending messages and resets are kept in this object, for as long as it lives: a pickle takes them along, another
+    object knows nothing of them.
 
     Raises:
         UnsupportedOperationError: The platform cannot hold the message, or cannot do the operation.
@@ -121,6 +121,8 @@ class XingchenChatStore(RemoteHistory, BaseChatStore):
 
 class XingchenDBChatStore(RemoteHistory, AsyncDBChatStore):
     """The same history for LlamaIndex's `Memory`: `Memory.from_defaults(session_id=key, chat_store=...)`.
+
+    `Memory` takes a store of others' since llama-index-core 0.14.24.
 
     What is stored, and how, is as with `XingchenChatStore`. The platform knows no archive: which messages are archived
     is kept in this object, by id. A pickle takes it along; for another object every message is active, so a new

@@ -246,15 +246,10 @@ class Conversation(Generic[M]):
     def _interleave(self, rows: Sequence[HistoryMessage]) -> list[Entry[M]]:
         """Put each own message behind everything that was there when it was said."""
         entries: list[Entry[M]] = [Entry(self._listed_as.get(r.message_id, r.message_id), row=r) for r in rows]
-        place = 0
-        places: list[tuple[int, Own[M]]] = []
-        for own in self._own:
+        for own in reversed(self._own):  # `since` never goes back from one to the next, so neither do the places
             if not own.is_hidden:
                 covered = (at + 1 for at in range(len(rows) - 1, -1, -1) if own.since.covers(rows[at]))
-                place = max(place, next(covered, 0))
-                places.append((place, own))
-        for place, own in reversed(places):
-            entries.insert(place, Entry(own.id, own=own))
+                entries.insert(next(covered, 0), Entry(own.id, own=own))
         return entries
 
     def add_pending(self, payload: M, text: str) -> str:
