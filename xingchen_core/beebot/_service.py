@@ -139,6 +139,7 @@ class BeebotSettings(AccessKeySettings):
 
     @model_validator(mode="after")
     def _resolve_stream(self) -> Self:
+        self.__dict__["api_key"] = None  # some other service's: frameworks hand one to every model
         is_explicit = self.base_url is not None and "base_url" in self.model_fields_set
         if self.stream_base_url is None and not is_explicit and (url := environment(STREAM_BASE_URL_VARIABLE)):
             self.__dict__["stream_base_url"] = origin(url, STREAM_BASE_URL_VARIABLE)
