@@ -305,7 +305,6 @@ class Conversation(Generic[M]):
         with self._lock:
             self.version += 1
             self._reset = self._mark
-            self._listed.clear()
             self._own = [own for own in self._own if own.is_stored]
             for own in self._own:
                 own.is_hidden = True

@@ -188,6 +188,13 @@ def test_old_words_are_no_echo() -> None:
     assert texts(conversation.merge([*old, row("a2", "你好", at=3)])) == ["你好", "你好", "你好", "你好"]
 
 
+def test_an_echo_may_lack_white_space() -> None:
+    """A service that trims what it stores still echoes it."""
+    conversation = Conversation[str]()
+    own = conversation.add_reminder("", " 早安\n")
+    assert [(entry.id, entry.text) for entry in conversation.merge([row("r1", "早安", at=1)])] == [(own, "早安")]
+
+
 def test_equal_words_are_echoed_one_by_one() -> None:
     """Of two equal messages the first listed echo replaces the first only."""
     conversation = Conversation[str]()
@@ -286,6 +293,16 @@ def test_reset_hides_what_was() -> None:
     assert texts(conversation.merge(old)) == ["新"]
     assert texts(conversation.merge([*old, row("r1", "新", at=3)])) == ["新"]
     assert texts(conversation.merge([row("r1", "新", at=3)])) == ["新"]
+
+
+def test_a_reset_forgets_what_was_pending() -> None:
+    """The same words said again after a reset are echoed for the new message, not for the old one."""
+    conversation = Conversation[str]()
+    conversation.add_pending("", "你好")
+    conversation.reset()
+    again = conversation.add_pending("", "你好")
+    [entry] = conversation.merge([row("q1", "你好", at=1)])
+    assert (entry.id, entry.row is not None) == (again, True)
 
 
 def test_reset_hides_what_is_listed_late() -> None:
