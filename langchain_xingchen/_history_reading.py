@@ -2,7 +2,7 @@
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from math import ceil
+from datetime import datetime
 
 from langchain_core.messages import BaseMessage
 
@@ -18,73 +18,74 @@ REMEMBERED = 1000
 class Walk:
     """One walk through a conversation, page by page.
 
-    The platform lists the newest first, the only order the documents show. The newest page says how many there are; the
-    pages are then read from the last to the first. What is stored meanwhile pushes messages onto pages that were read
-    already: when the total has grown, those pages are read again. A service that lists the oldest first all the same is
-    read forwards.
+    The platform lists the newest first, the only order the documents show. The newest page says how many messages there
+    are; the pages are then read from the last to the first. What is stored meanwhile is left out, but pushes messages
+    onto pages that were read already: the total tells by how many. A service that gives no total, or lists the oldest
+    first all the same, is read whole.
     """
 
     def __init__(
         self,
-        page: Callable[[int], Call[Page[HistoryMessage]]],
-        page_size: int,
         conversation: Conversation[BaseMessage],
+        page_size: int,
+        page: Callable[[int], Call[Page[HistoryMessage]]],
+        whole: Callable[[], Flow[list[HistoryMessage]]],
+        catch_up: Callable[[], Flow[None]],
     ) -> None:
-        self._page, self._size = page, page_size
         self._conversation = conversation
-        self._newest: tuple[HistoryMessage, ...] = ()
-        self._total: int | None = None
-        self._numbers: deque[int] | None = None
-        self._is_backwards = True
+        self._size = page_size
+        self._page, self._whole, self._catch_up = page, whole, catch_up
+        self._newest: Sequence[HistoryMessage] | None = None
+        self._end: datetime | None = None
+        self._total = 0
+        self._left = 0
+        self._pushed = 0
+        self._is_over = False
         self._held: list[HistoryMessage] = []
         self._shown: deque[str] = deque(maxlen=REMEMBERED)
 
     def next_page(self) -> Flow[list[Entry[BaseMessage]] | None]:
         """Read on; return None after the last page. A page may turn out empty."""
-        if self._numbers is None:
-            self._numbers = yield from self._begin()
-        if not self._numbers:
+        if self._newest is None:
+            self._newest = yield from self._begin()
+        if self._is_over:
             return None
-        number = self._numbers.popleft()
-        listed = list(self._newest) if number == 1 else (yield from self._read(number))
-        rows = self._hold_back([*listed, *self._held] if self._is_backwards else [*self._held, *listed])
+        self._is_over = self._left <= len(self._newest)
+        listed = self._newest if self._is_over else (yield from self._read_back())
+        rows = self._hold_back([*listed, *self._held])
         return list(self._unshown(self._conversation.merge(rows), rows))
 
-    def _begin(self) -> Flow[deque[int]]:
-        """Read the newest page and return the numbers of all, oldest first."""
+    def _begin(self) -> Flow[Sequence[HistoryMessage]]:
         first: Page[HistoryMessage] = yield self._page(1)
-        self._newest, self._total, self._size = first.items, first.total, first.size or self._size
-        self._conversation.merge(first.items)  # own messages that are listed here must not come on an older page too
+        # Own messages are recognised by all of the newest, never by the few of a small page: two may say the same.
+        yield from self._catch_up()
         times = [row.gmt_create for row in first.items if row.gmt_create]
-        self._is_backwards = not times or times[0] >= times[-1]
-        last = 1
-        if first.total is not None:
-            last = max(1, ceil(first.total / self._size))
-        else:
-            page = first
-            while len(page.items) >= self._size:
-                last += 1
-                page = yield self._page(last)
-        return deque(range(last, 0, -1) if self._is_backwards else range(1, last + 1))
+        if first.total is None or (times and times[0] < times[-1]):
+            return (yield from self._whole())
+        self._end = max(times, default=None)
+        self._size = first.size or self._size
+        self._total = self._left = first.total
+        return first.items
 
-    def _read(self, number: int) -> Flow[list[HistoryMessage]]:
-        page: Page[HistoryMessage] = yield self._page(number)
-        rows = list(page.items)
-        if page.total is not None and self._total is not None and page.total > self._total:
-            if self._is_backwards:
-                for pushed in range(1, ceil((page.total - self._total) / self._size) + 1):
-                    rows += (yield self._page(number + pushed)).items
-            self._total = page.total
-        return rows
+    def _read_back(self) -> Flow[list[HistoryMessage]]:
+        """Read the page of the oldest message that is left.
+
+        It was number `_left` from the newest when the walk began; those stored since have pushed it down.
+        """
+        while True:
+            number = (self._left - 1 + self._pushed) // self._size + 1
+            page: Page[HistoryMessage] = yield self._page(number)
+            self._pushed = max(self._pushed, (page.total or 0) - self._total)
+            if number * self._size - self._pushed >= self._left:  # else some were pushed off this page just now
+                self._left = (number - 1) * self._size - self._pushed
+                return [row for row in page.items if self._end is None or (row.gmt_create or self._end) <= self._end]
 
     def _hold_back(self, rows: list[HistoryMessage]) -> list[HistoryMessage]:
         """Keep the newest messages of a page for the next: those of one time are ordered together."""
         self._held = []
         newest = max((row.gmt_create for row in rows if row.gmt_create), default=None)
-        if not self._numbers or newest is None:
-            return rows
         held = [row for row in rows if row.gmt_create == newest]
-        if len(held) > REMEMBERED:
+        if self._is_over or newest is None or len(held) > REMEMBERED:
             return rows
         self._held = held
         return [row for row in rows if row.gmt_create != newest]
@@ -94,18 +95,18 @@ class Walk:
     ) -> Iterator[Entry[BaseMessage]]:
         """Choose what of the merged conversation belongs to this page: its rows, and own messages between them.
 
-        On the newest page also what follows: own messages that no page lists.
+        On the last page also what follows: own messages that no page lists.
         """
         listed = {row.message_id for row in rows}
         places = [at for at, entry in enumerate(entries) if entry.row and entry.row.message_id in listed]
         start, end = (places[0], places[-1]) if places else (-1, -1)
         for at, entry in enumerate(entries):
             if entry.row is not None:
-                belongs = entry.row.message_id in listed or (not self._numbers and at > start)
+                belongs = entry.row.message_id in listed or (self._is_over and at > start)
             else:
                 # What was said before anything had been read may be listed on any of the pages to come.
                 has_place = entry.own is not None and entry.own.since.time is not None
-                belongs = not self._numbers or (has_place and at < end)
+                belongs = self._is_over or (has_place and at < end)
             if belongs and entry.id not in self._shown:
                 self._shown.append(entry.id)
                 yield entry

@@ -5,6 +5,7 @@ import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import nullcontext
 from itertools import groupby
+from math import ceil
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
@@ -45,6 +46,9 @@ else:
 
             messages: ClassVar[Any]
 
+
+LARGEST_PAGE = 50
+"""The service's limit on a page of the history."""
 
 _noting = threading.Lock()
 
@@ -209,17 +213,43 @@ class XingchenChatMessageHistory(XingchenSettings, _Base):
     # Reading
 
     def _read(self) -> Flow[list[BaseMessage]]:
-        rows = yield from whole_history(self.character_id, self.user_id, session_id=self.session_id, limit=self.limit)
+        limit = None if self.limit is None else self._window(self.limit)
+        rows = yield from whole_history(self.character_id, self.user_id, session_id=self.session_id, limit=limit)
         self._has_read = True
         return [self._to_message(entry) for entry in self._conversation.merge(rows, self.limit)]
 
+    def _window(self, limit: int) -> int:
+        """Return how many messages to read, in whole pages, so that no own message is listed just outside of them.
+
+        A reminder is recognised by what it says, and two may say the same: it takes both to tell which is listed.
+        """
+        return ceil((limit + self._unlisted()) / LARGEST_PAGE) * LARGEST_PAGE
+
+    def _unlisted(self) -> int:
+        return sum(entry.own is not None for entry in self._conversation.merge([]))
+
+    def _catch_up(self) -> Flow[None]:
+        """Recognise the own messages that are listed by now, before pages are read one by one."""
+        if self._unlisted():
+            yield from self._newest()
+
+    def _newest(self) -> Flow[None]:
+        rows = yield from whole_history(self.character_id, self.user_id, limit=self._window(1))
+        self._conversation.merge(rows)
+        self._has_read = True
+
     def _walk(self, page_size: int) -> Walk:
+        where: dict[str, Any] = {
+            "character_id": self.character_id,
+            "user_id": self.user_id,
+            "session_id": self.session_id,
+        }
         return Walk(
-            lambda number: service.history(
-                self.character_id, self.user_id, session_id=self.session_id, page=number, page_size=page_size
-            ),
-            page_size,
             self._conversation,
+            page_size,
+            page=lambda number: service.history(**where, page=number, page_size=page_size),
+            whole=lambda: whole_history(**where),
+            catch_up=self._catch_up,
         )
 
     def _to_message(self, entry: Entry[BaseMessage]) -> BaseMessage:
@@ -337,9 +367,7 @@ class XingchenChatMessageHistory(XingchenSettings, _Base):
         self._known.update((draft.metadata["message_id"], None) for draft in drafts if draft.role == "assistant")
 
     def _clear(self) -> Flow[None]:
-        # What is listed now is older than the reset, whatever the clocks say.
-        newest = yield from whole_history(self.character_id, self.user_id, limit=50)
-        self._conversation.merge(newest)
+        yield from self._newest()  # what is listed now is older than the reset, whatever the clocks say
         yield service.reset(self.character_id, self.user_id)
         self._conversation.reset()
         self._unfinished.clear()
