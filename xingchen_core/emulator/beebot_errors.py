@@ -29,10 +29,7 @@ STATUSES: dict[int, str] = {
     503: "ServiceUnavailable",
 }
 
-HTML_PAGE = (
-    "<!DOCTYPE html>\n<html>\n<head><title>{title}</title></head>\n<body><h1>{title}</h1>\n"
-    "<p>The requested URL {path} is not valid.</p></body>\n</html>\n"
-)
+HTML_PAGE = "<!DOCTYPE html>\n<html>\n<head><title>{0}</title></head>\n<body><h1>{0}</h1></body>\n</html>\n"
 
 
 @dataclass(eq=False)  # an exception must stay hashable
@@ -72,12 +69,12 @@ def scripted(fault: Fault) -> Refusal:
     return refusal
 
 
-def refuse(core: Core, fault: Fault, request_id: str, path: str = "/") -> Answer:
+def refuse(core: Core, fault: Fault, request_id: str) -> Answer:
     """The answer to a call that a scripted fault replaces."""
     if fault.kind == "drop":
         return Answer(core, "", fault=fault)
     if fault.kind == "html":
-        return html(core, fault.status or 502, path)
+        return html(core, fault.status or 502)
     return error_answer(core, scripted(fault), request_id)
 
 
@@ -93,10 +90,10 @@ def error_answer(core: Core, refusal: Refusal, request_id: str) -> Answer:
     return Answer(core, body, refusal.status, refusal.headers)
 
 
-def html(core: Core, status: int, path: str) -> Answer:
-    """A page for people. That it repeats the address, as web servers like to do, is the worst case."""
-    title = "OK" if status == 200 else f"Error {status}"
-    return Answer(core, HTML_PAGE.format(title=title, path=path), status, media_type="text/html;charset=UTF-8")
+def html(core: Core, status: int) -> Answer:
+    """A page for people."""
+    title = "Bad request" if status == 200 else f"Error {status}"
+    return Answer(core, HTML_PAGE.format(title), status, media_type="text/html;charset=UTF-8")
 
 
 def error_event(refusal: Refusal, message_id: str, request_id: str) -> Event:

@@ -30,7 +30,7 @@ def endpoint(beebot: "Beebot") -> "Callable[[Request], Awaitable[Answer | EventS
         path = request.scope["path"]
         token = _token(beebot, request.path_params)
         if token is None or request.method != "POST":
-            return html(beebot.core, beebot.bad_url_status, path)
+            return html(beebot.core, beebot.bad_url_status)
         request_id, message_id = beebot.new_id("request"), ""
         try:
             body = _body(await request.body())
@@ -41,7 +41,7 @@ def endpoint(beebot: "Beebot") -> "Callable[[Request], Awaitable[Answer | EventS
         except Refusal as refusal:
             return _refusing(beebot, refusal, message_id, request_id)
         if turn.fault and turn.fault.instead_of_answer:
-            return refuse(beebot.core, turn.fault, request_id, path)
+            return refuse(beebot.core, turn.fault, request_id)
         return _answering(beebot, question, turn, message_id)
 
     return handle
