@@ -11,6 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from langchain_xingchen._factory import init_xingchen_model
     from langchain_xingchen._load import loads
     from langchain_xingchen.beebot import ChatBeebot
     from langchain_xingchen.chat_message_histories import XingchenChatMessageHistory
@@ -28,6 +29,7 @@ _LAZY = {
     "ChatBeebot": "langchain_xingchen.beebot",
     "ChatXingchen": "langchain_xingchen.chat_models",
     "XingchenChatMessageHistory": "langchain_xingchen.chat_message_histories",
+    "init_xingchen_model": "langchain_xingchen._factory",
     "loads": "langchain_xingchen._load",
     **dict.fromkeys(
         ("Character", "GroupChat", "GroupMember", "Memory", "MemoryTag", "Scenario"), "xingchen_core.characters"
@@ -59,5 +61,6 @@ __all__ = [
     "MemoryTag",
     "Scenario",
     "XingchenChatMessageHistory",
+    "init_xingchen_model",
     "loads",
 ]
