@@ -390,6 +390,7 @@ class ChatReader:
         self._context: dict[str, Any] = {}
         self._meta: dict[str, Any] = {}
         self._finish_reason: str | None = None
+        self._closed = False
         self.request_id = ""
         self.finished = False
 
@@ -400,6 +401,8 @@ class ChatReader:
 
     def read(self, event: ServerSentEvent) -> ChatDelta | None:
         """Return what is new in an event."""
+        if self._closed:
+            return None
         kind = event.event
         if event.data[:6] == b"[DONE]":  # not part of this service's protocol; gateways add it
             self.finished = True
@@ -430,6 +433,11 @@ class ChatReader:
         if (reason and reason != "null") or body.get("stop") is True:
             self._finish_reason = reason or "stop"
             self.finished = True
+        if usage and context and (kind in _END_EVENTS or body.get("stop") is True):
+            # The closing event as documented, with all that an answer's end can tell. Nobody need wait for the end of
+            # the connection, which is the service's to close.
+            self._closed = True
+            return self._last(delta)
         return delta if delta.text or delta.reasoning or delta.tool_calls else None
 
     def _shown(self, text: str) -> str:
@@ -461,6 +469,8 @@ class ChatReader:
 
     def end(self) -> Iterable[ChatDelta]:
         """Return the last delta, with what is known only after the last event; raise if the answer was cut."""
+        if self._closed:
+            return []
         if not self.finished and self._request.require_end_mark:
             raise APIResponseError(
                 "The stream ended before the answer did; partial_text holds what came.",
@@ -468,17 +478,22 @@ class ChatReader:
                 request_id=self.request_id or None,
                 partial_text=self.text,
             )
-        delta = ChatDelta(last=True, usage=read_usage(self._usage), finish_reason=self._finish_reason)
+        return [self._last(ChatDelta())]
+
+    def _last(self, delta: ChatDelta) -> ChatDelta:
+        """Complete the last delta with what is known only at the end."""
+        delta.last, delta.usage, delta.finish_reason = True, read_usage(self._usage), self._finish_reason
         if self._cutter is not None:
-            delta.text = self._cutter.flush()
-            self._parts.append(delta.text)
+            held = self._cutter.flush()
+            delta.text += held
+            self._parts.append(held)
             if self._cutter.stopped:
                 delta.finish_reason = "stop"
         body = {"context": self._context, "requestId": self.request_id}
         delta.metadata = {**_metadata(body, self._request), **_moderation(self._meta, self._request)}
         if self._snapshots is not None and self._snapshots.rewritten:
             delta.metadata |= {"rewritten": True, "final_text": cut(self._snapshots.latest, self._request.stop)[0]}
-        return [delta]
+        return delta
 
     def _decode(self, data: bytes) -> dict[str, Any]:
         try:
