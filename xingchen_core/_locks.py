@@ -126,8 +126,25 @@ def _would_block_thread(place: _Place, other: _Place) -> bool:
 
 
 def _would_block_task(place: _Place, other: _Place) -> bool:
-    """A waiting task stops what it has begun itself; its loop, what the thread had begun before the loop ran."""
-    return place.task is other.task or (other.task is None and place.thread is other.thread)
+    """A waiting task stops what it has begun itself, and what was begun by a task that waits for it. A running loop
+    stops what its thread had begun before.
+    """
+    if other.task is None:
+        return place.thread is other.thread
+    return _awaits(other.task, place.task)
+
+
+def _awaits(task: "asyncio.Task[Any]", other: "asyncio.Task[Any] | None") -> bool:
+    """Whether a task is another, or waits for it directly or through others: LangChain's `ainvoke` awaits a task of
+    its own making.
+
+    Before Python 3.14 only private attributes tell. Without them a call would wait where it could have raised.
+    """
+    found: list[Any] = [task]
+    for one in found:
+        waited = getattr(one, "_fut_waiter", None)
+        found += [child for child in getattr(waited, "_children", (waited,)) if child and child not in found]
+    return other in found
 
 
 def _current_task() -> "asyncio.Task[Any] | None":

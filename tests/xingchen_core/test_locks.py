@@ -233,6 +233,36 @@ async def test_same_task() -> None:
     await taken.__aexit__()
 
 
+async def take_and_leave() -> None:
+    """Take the lock for a moment."""
+    async with ProcessLock("k"):
+        pass
+
+
+async def through_a_task() -> None:
+    """As chains do with their steps."""
+    await asyncio.create_task(take_and_leave())
+
+
+@pytest.mark.parametrize("begin", [take_and_leave, through_a_task])
+async def test_awaited_task(begin: Callable[[], Any]) -> None:
+    """A task that its own holder awaits waits for itself too, gathered or not, however many tasks are between."""
+    async with ProcessLock("k"):
+        with pytest.raises(ConfigurationError):
+            await asyncio.gather(asyncio.sleep(0), begin())
+        with pytest.raises(ConfigurationError):
+            await asyncio.create_task(begin())
+    await asyncio.gather(begin(), begin())
+
+
+async def test_task_of_the_holder() -> None:
+    """A task that its holder only began may wait: the holder goes on."""
+    async with ProcessLock("k"):
+        begun = asyncio.create_task(through_a_task())
+        await until(lambda: waiting() == 2)
+    await begun
+
+
 async def test_thread_of_a_waiting_task() -> None:
     """A blocking call in the thread of a loop stops the task that has the lock."""
     holder = asyncio.create_task(enter(held := ProcessLock("k")))
