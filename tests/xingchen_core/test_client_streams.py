@@ -61,7 +61,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     made = SimpleNamespace(now=0.0)
     made.monotonic = lambda: made.now
     made.sleep = lambda seconds: setattr(made, "now", made.now + seconds)
-    monkeypatch.setattr("xingchen_core._client.time", made)
+    monkeypatch.setattr("xingchen_core._exchange.time", made)
     return made
 
 

@@ -2,7 +2,7 @@
 
 | file | about |
 | --- | --- |
-| `chat.py` | chat and group chat, whole and streamed; stop |
+| `chat.py`, `replies.py` | chat and group chat, whole and streamed; stop; what comes back |
 | `group.py` | who speaks next |
 | `history.py` | the platform's own history: read, rate, remind, reset; generated pictures |
 | `management.py` | characters as data |
@@ -13,7 +13,6 @@
 """
 
 from xingchen_core.characters.chat import (
-    ChatReader,
     chat,
     fresh_user_id,
     stop_generation,
@@ -105,6 +104,7 @@ from xingchen_core.characters.models import (
     TextToImagePlugin,
     XingchenSettings,
 )
+from xingchen_core.characters.replies import ChatReader
 
 __all__ = [
     "AdvancedConfig",

@@ -6,8 +6,9 @@ from typing import Any
 from xingchen_core._call import Call, Flow
 from xingchen_core._errors import ConfigurationError
 from xingchen_core.characters._wire import post
-from xingchen_core.characters.chat import group_body, read_usage
+from xingchen_core.characters.chat import group_body
 from xingchen_core.characters.models import ChatRequest
+from xingchen_core.characters.replies import read_usage
 from xingchen_core.chat import Usage
 
 
