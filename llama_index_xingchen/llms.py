@@ -3,7 +3,14 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from llama_index.core.base.llms.types import ChatMessage, ChatResponse, LLMMetadata, MessageRole
+from llama_index.core.base.llms.types import (
+    ChatMessage,
+    ChatResponse,
+    CompletionResponse,
+    ImageBlock,
+    LLMMetadata,
+    MessageRole,
+)
 from llama_index.core.instrumentation import get_dispatcher  # type: ignore[attr-defined]  # missing in its __all__
 from llama_index.core.llms.function_calling import FunctionCallingLLM
 from llama_index.core.llms.llm import ToolSelection
@@ -13,7 +20,7 @@ from llama_index_xingchen._base import XingchenLLM
 from llama_index_xingchen._messages import to_messages
 from llama_index_xingchen._tools import first_call_only, function_choice, to_functions, to_tool_selections
 from xingchen_core import Call, ChatDelta, ChatReply, ConfigurationError, Flow, StreamCall, characters
-from xingchen_core.characters import CharacterParameters, ChatRequest, XingchenSettings
+from xingchen_core.characters import CharacterParameters, ChatRequest, GeneratedImage, XingchenSettings
 from xingchen_core.characters.models import DEFAULT_MODEL, WHO
 
 if TYPE_CHECKING:
@@ -175,6 +182,50 @@ class Xingchen(XingchenLLM, FunctionCallingLLM, CharacterParameters, XingchenSet
         return selections
 
     @dispatcher.span
+    def opening_line(self) -> str | None:
+        """Return the stored character's opening line: show it first; a chat never returns it.
+
+        An inline character has none. Source: `GET /v2/api/character/details`.
+        """
+        return self.client().run(self._opening_line())
+
+    @dispatcher.span
+    async def aopening_line(self) -> str | None:
+        """As `opening_line`."""
+        return await self.async_client().run(self._opening_line())
+
+    def _opening_line(self) -> Flow[str | None]:
+        if self.character_id is None:
+            return None
+        character = yield characters.details(self.character_id, self.version)
+        return character.opening_line  # type: ignore[no-any-return]  # what a flow is sent is untyped
+
+    @dispatcher.span
+    def generated_image(self, answer: "Answered", *, timeout: float = 120.0) -> ImageBlock:
+        """Wait for the picture of an answer of a character that draws (`TextToImagePlugin`).
+
+        The answer comes at once and the picture later; nothing in the answer tells that one is coming (UNVERIFIED).
+
+        Args:
+            answer: The response (of a stream the last), or its message where the platform stored it.
+            timeout: Seconds to wait at most between the questions.
+
+        Returns:
+            A block with the picture's URL; of several pictures the first. `characters.wait_for_image` has all of them.
+
+        Raises:
+            APITimeoutError: No picture in time.
+            APIResponseError: The picture could not be made.
+            NotFoundError: The answer has no picture.
+        """
+        return ImageBlock(url=self.client().run(_wait_for_image(answer, timeout)).urls[0])
+
+    @dispatcher.span
+    async def agenerated_image(self, answer: "Answered", *, timeout: float = 120.0) -> ImageBlock:  # noqa: ASYNC109
+        """As `generated_image`. The limit counts the pauses between questions, so it is not `asyncio.timeout`."""
+        return ImageBlock(url=(await self.async_client().run(_wait_for_image(answer, timeout))).urls[0])
+
+    @dispatcher.span
     def stop_generation(self, request_id: str, shown_text: str) -> bool:
         """End a running answer.
 
@@ -188,6 +239,18 @@ class Xingchen(XingchenLLM, FunctionCallingLLM, CharacterParameters, XingchenSet
     async def astop_generation(self, request_id: str, shown_text: str) -> bool:
         """As `stop_generation`."""
         return await self.async_client().send(characters.stop_generation(request_id, shown_text))
+
+
+Answered = ChatResponse | CompletionResponse | ChatMessage
+
+
+def _wait_for_image(answer: Answered, timeout: float) -> Flow[GeneratedImage]:
+    ids = answer.additional_kwargs if isinstance(answer, ChatMessage) else answer.raw or {}
+    if not ids.get("message_id") or not ids.get("user_id"):
+        raise ConfigurationError(
+            "This answer has no message_id and user_id: pass the response of a stored character, of a stream the last."
+        )
+    return (yield from characters.wait_for_image(ids["message_id"], ids["user_id"], timeout=timeout))
 
 
 _PER_CALL = {*ChatRequest.model_fields, "additional_kwargs"} - {"messages"}
