@@ -54,8 +54,7 @@ class ReadCache:
             self._reads.pop(key, None)
             while self._reads and now - next(iter(self._reads.values()))[0] >= seconds:
                 del self._reads[next(iter(self._reads))]
-            if seconds:
-                self._reads[key] = now, version, rows
+            self._reads[key] = now, version, rows
 
     def __reduce__(self) -> tuple[Any, ...]:
         return ReadCache, ()

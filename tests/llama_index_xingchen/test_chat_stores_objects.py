@@ -1,6 +1,7 @@
 """Chat stores as objects: names, dumps, copies, construction, errors."""
 
 import copy
+import inspect
 import json
 import pickle
 from collections.abc import Callable
@@ -11,7 +12,7 @@ from llama_index.core.storage.chat_store.base import BaseChatStore
 from llama_index.core.storage.chat_store.base_db import AsyncDBChatStore
 from pydantic import ValidationError
 
-from chat_store_words import HISTORY, KEY, calls, said, user
+from chat_store_words import ASYNC_NAMES, HISTORY, KEY, calls, said, user
 from llama_index_xingchen import XingchenChatStore, XingchenDBChatStore
 from xingchen_core import APIStatusError, ConfigurationError
 from xingchen_core.emulator import Emulator
@@ -19,14 +20,19 @@ from xingchen_core.emulator import Emulator
 Do = Callable[..., Any]
 
 
-# The object itself
-
-
 @pytest.mark.parametrize("cls", [XingchenChatStore, XingchenDBChatStore])
 def test_class_names(cls: type[Any]) -> None:
     """The names in dumps do not change."""
     assert cls.class_name() == cls.__name__
     assert issubclass(cls, BaseChatStore if cls is XingchenChatStore else AsyncDBChatStore)
+
+
+@pytest.mark.parametrize("names", ASYNC_NAMES.items(), ids=lambda names: names[0])
+def test_both_colours_are_our_own(names: tuple[str, str]) -> None:
+    """LlamaIndex's async methods would run the sync ones in threads; ours are coroutines of their own."""
+    for name in names:
+        assert getattr(XingchenChatStore, name) is not getattr(BaseChatStore, name)
+    assert inspect.iscoroutinefunction(getattr(XingchenChatStore, names[1]))
 
 
 @pytest.mark.parametrize("cls", [XingchenChatStore, XingchenDBChatStore])

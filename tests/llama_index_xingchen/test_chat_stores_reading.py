@@ -1,11 +1,14 @@
 """Keys, whole conversations, the cache, and many writers at once (items 67 to 69 of the checklist)."""
 
 import asyncio
+import json
+import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import httpx
 import pytest
 
 from chat_store_words import HISTORY, KEY, assistant, calls, reminders, said, user
@@ -162,6 +165,47 @@ async def test_a_hundred_tasks(store: XingchenChatStore, emulator: Emulator, lag
             group.create_task(add(number))
     assert len(acknowledged) == 100
     assert [message.content for message in await store.aget_messages(KEY)] == acknowledged
+
+
+async def test_readers_do_not_wait_for_each_other() -> None:
+    """Async reads of twenty conversations are on their way at the same time, in one thread."""
+    waiting: list[int] = []
+    threads: set[int] = set()
+    everybody = asyncio.Event()
+
+    async def answer(request: httpx.Request) -> httpx.Response:
+        threads.add(threading.get_ident())
+        waiting.append(len(waiting))
+        if len(waiting) == 20:
+            everybody.set()
+        await asyncio.wait_for(everybody.wait(), 5)
+        return httpx.Response(200, json={"code": 200, "success": True, "data": {"list": [], "total": 0}})
+
+    async with httpx.AsyncClient(transport=httpx.MockTransport(answer)) as client:
+        store = XingchenChatStore(api_key="test-key", http_async_client=client)
+        await asyncio.gather(*(store.aget_messages(f"quiet/u{number}") for number in range(20)))
+    assert threads == {threading.get_ident()}
+
+
+async def test_tasks_over_an_uneven_network() -> None:
+    """The platform hears the messages in the order of acknowledgement, though some answers travel longer."""
+    heard: list[str] = []
+
+    async def answer(request: httpx.Request) -> httpx.Response:
+        heard.append(json.loads(request.content)["content"])
+        await asyncio.sleep(0.002 * (len(heard) % 3))
+        return httpx.Response(200, json={"code": 200, "success": True, "data": True})
+
+    acknowledged: list[str] = []
+    async with httpx.AsyncClient(transport=httpx.MockTransport(answer)) as client:
+        store = XingchenChatStore(api_key="test-key", http_async_client=client)
+
+        async def add(text: str) -> None:
+            await store.async_add_message(KEY, assistant(text))
+            acknowledged.append(text)
+
+        await asyncio.gather(*(add(f"a{number}") for number in range(20)))
+    assert heard == acknowledged
 
 
 def test_a_hundred_threads(store: XingchenChatStore, emulator: Emulator) -> None:
