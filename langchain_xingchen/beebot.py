@@ -1,6 +1,5 @@
 """`ChatBeebot`: a Beebot robot as a LangChain chat model."""
 
-import logging
 from typing import Any, ClassVar
 
 from langchain_core.messages import AIMessage, BaseMessage
@@ -11,8 +10,6 @@ from langchain_xingchen._messages import to_messages
 from xingchen_core import Call, ChatDelta, ChatReply, ConfigurationError, Flow, StreamCall, beebot
 from xingchen_core._config import ACCESS_KEY_VARIABLES
 from xingchen_core.beebot import BeebotParameters, BeebotRequest, BeebotSettings, Suggestion
-
-logger = logging.getLogger(__name__)
 
 
 class ChatBeebot(XingchenChatModel, BeebotParameters, BeebotSettings):
@@ -66,7 +63,8 @@ class ChatBeebot(XingchenChatModel, BeebotParameters, BeebotSettings):
         return dict(ACCESS_KEY_VARIABLES)
 
     def _model_of(self, kwargs: dict[str, Any]) -> str:
-        return kwargs.get("model") or self.model or kwargs.get("instance_id") or self.instance_id or "beebot"
+        named = kwargs.get("model") or kwargs.get("model_name") or self.model
+        return named or kwargs.get("instance_id") or self.instance_id or beebot.BEEBOT_NAME
 
     def _is_stateful(self, kwargs: dict[str, Any]) -> bool:
         return True
@@ -88,10 +86,13 @@ class ChatBeebot(XingchenChatModel, BeebotParameters, BeebotSettings):
 
     def _request(self, messages: list[BaseMessage], stop: list[str] | None, **kwargs: Any) -> BeebotRequest:
         kwargs.pop("stream", None)  # LangChain's own switch
+        if "model_name" in kwargs:
+            kwargs["model"] = kwargs.pop("model_name")
         if stop is not None:
             kwargs["stop"] = stop
         fields = {name: getattr(self, name) for name in BeebotParameters.model_fields} | kwargs
-        return BeebotRequest(**fields, utterance=_utterance(messages, has_session=fields["session_id"] is not None))
+        utterance = beebot.newest_question(to_messages(messages), has_session=fields["session_id"] is not None)
+        return BeebotRequest(**fields, utterance=utterance)
 
     def welcome(self, *, session_id: str | None = None) -> str:
         """Return the robot's welcome: `BeginSession`. It names no session: choose one if turns are to follow."""
@@ -166,21 +167,3 @@ class ChatBeebot(XingchenChatModel, BeebotParameters, BeebotSettings):
         if not self.instance_id:
             raise ConfigurationError("Say which robot: instance_id='chatbot-cn-...', from the Beebot console.")
         return self.instance_id
-
-
-def _utterance(messages: list[BaseMessage], *, has_session: bool) -> str:
-    """Return the newest human text: the robot keeps the rest.
-
-    Raises:
-        ConfigurationError: There is no human message.
-    """
-    said = [message.content for message in to_messages(messages) if message.role == "user"]
-    if not said:
-        raise ConfigurationError("There is no human message to send: a robot answers the newest one.")
-    if len(said) > 1 and not has_session:
-        logger.warning(
-            "Only the newest of %d human messages is sent: a Beebot robot keeps the conversation itself. Pass "
-            "session_id (it comes back in response_metadata) to continue one.",
-            len(said),
-        )
-    return said[-1]

@@ -11,6 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from llama_index_xingchen.beebot import Beebot
     from llama_index_xingchen.chat_stores import XingchenChatStore, XingchenDBChatStore
     from llama_index_xingchen.llms import Xingchen
     from llama_index_xingchen.tools import XingchenToolSpec
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     )
 
 _LAZY = {
+    "Beebot": "llama_index_xingchen.beebot",
     "Xingchen": "llama_index_xingchen.llms",
     **dict.fromkeys(("XingchenChatStore", "XingchenDBChatStore"), "llama_index_xingchen.chat_stores"),
     "XingchenToolSpec": "llama_index_xingchen.tools",
@@ -48,6 +50,7 @@ def __getattr__(name: str) -> Any:
 
 
 __all__ = [
+    "Beebot",
     "Character",
     "GroupChat",
     "GroupMember",

@@ -11,7 +11,7 @@
 from xingchen_core.beebot._service import BeebotSettings
 from xingchen_core.beebot.answers import Snapshot
 from xingchen_core.beebot.calls import Suggestion, Welcome, associate, begin_session, cancel_chat, chat, feedback
-from xingchen_core.beebot.models import BeebotParameters, BeebotRequest
+from xingchen_core.beebot.models import BEEBOT_NAME, BeebotParameters, BeebotRequest, newest_question
 from xingchen_core.beebot.stream import (
     BeebotReader,
     StreamToken,
@@ -24,6 +24,7 @@ from xingchen_core.beebot.stream import (
 )
 
 __all__ = [
+    "BEEBOT_NAME",
     "BeebotParameters",
     "BeebotReader",
     "BeebotRequest",
@@ -38,6 +39,7 @@ __all__ = [
     "chat",
     "feedback",
     "forget_token",
+    "newest_question",
     "open_chat",
     "stream_access_token",
     "stream_chat",

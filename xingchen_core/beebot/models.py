@@ -1,11 +1,16 @@
 """What a question to a robot is made of. Source: Beebot, "streaming chat API", "Chat"."""
 
 import json
+import logging
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, AliasChoices, BaseModel, ConfigDict, Field, model_validator
 
 from xingchen_core._errors import ConfigurationError
+from xingchen_core.chat import Message
+
+logger = logging.getLogger("xingchen_core")
 
 BEEBOT_NAME = "beebot"
 LONGEST_SESSION_ID = 64
@@ -58,6 +63,24 @@ class BeebotParameters(BaseModel):
     max_utterance: int = Field(default=LONGEST_UTTERANCE, gt=0)
     stop: Annotated[str | list[str] | None, AfterValidator(_texts)] = None
     model_kwargs: dict[str, Any] = Field(default_factory=dict)
+
+
+def newest_question(messages: Sequence[Message], *, has_session: bool) -> str:
+    """Return the newest human text of a conversation: the robot keeps the rest.
+
+    Raises:
+        ConfigurationError: Nobody asks anything.
+    """
+    said = [message.content for message in messages if message.role == "user"]
+    if not said:
+        raise ConfigurationError("There is no human message to send: a robot answers the newest one.")
+    if len(said) > 1 and not has_session:
+        logger.warning(
+            "Only the newest of %d human messages is sent: a Beebot robot keeps the conversation itself. Pass "
+            "session_id (it comes back with the answer) to continue one.",
+            len(said),
+        )
+    return said[-1]
 
 
 class BeebotRequest(BeebotParameters):
