@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from langchain_xingchen.beebot import ChatBeebot
     from langchain_xingchen.chat_message_histories import XingchenChatMessageHistory
     from langchain_xingchen.chat_models import ChatXingchen
+    from langchain_xingchen.tools import XingchenCharacterTool, XingchenToolkit
     from xingchen_core.characters import (
         Character,
         GroupChat,
@@ -28,7 +29,9 @@ if TYPE_CHECKING:
 _LAZY = {
     "ChatBeebot": "langchain_xingchen.beebot",
     "ChatXingchen": "langchain_xingchen.chat_models",
+    "XingchenCharacterTool": "langchain_xingchen.tools",
     "XingchenChatMessageHistory": "langchain_xingchen.chat_message_histories",
+    "XingchenToolkit": "langchain_xingchen.tools",
     "init_xingchen_model": "langchain_xingchen._factory",
     "loads": "langchain_xingchen._load",
     **dict.fromkeys(
@@ -60,7 +63,9 @@ __all__ = [
     "Memory",
     "MemoryTag",
     "Scenario",
+    "XingchenCharacterTool",
     "XingchenChatMessageHistory",
+    "XingchenToolkit",
     "init_xingchen_model",
     "loads",
 ]
