@@ -123,7 +123,7 @@ async def test_files(client: Any, base: str) -> None:
 
 
 async def test_files_of_one_name(client: Any, base: str) -> None:
-    """Nothing tells two files of one name apart: they are listed both, and deleted together."""
+    """Trap 18: nothing tells two files of one name apart: they are listed both, and deleted together."""
     await client.send(characters.add_files(base, {"a.txt": URL}))
     await client.send(characters.add_files(base, {"a.txt": f"{URL}?2"}))
     assert await names(client, base) == ["a.txt", "a.txt"]
