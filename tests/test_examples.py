@@ -33,6 +33,7 @@ SHOWN = {
     ],
     "group_chat.py": ["小明：大家好，我是新来的小明！", "小婉：", "刚子："],
     "group_chat_langgraph.py": ["小明：周末一起去爬山吗？", "小婉：", "刚子：", "班长："],
+    "history_two_processes.py": ["小明：我叫小明，我喜欢下围棋。", "小明：你还记得我叫什么吗？", "条历史）"],
     "role_play_with_memory.py": ["记住的事实：", "对话摘要：", "小婉："],
 }
 """What must be among the lines an example prints; for the others, some Chinese text."""

@@ -142,11 +142,11 @@ def _turns(messages: list[Message], request: ChatRequest) -> list[Message]:
 
 
 def _newest(messages: list[Message]) -> list[Message]:
-    """Return the newest user message, or the function call and its results that are being answered."""
-    last = len(messages) - 1
-    while last and messages[last].role == "function":
-        last -= 1
-    return join_roles(messages[last:])
+    """Return the newest user message, with the function calls and results that came of it.
+
+    Whether the platform has kept a question that led to a function call is UNVERIFIED: it is sent with the results.
+    """
+    return messages[max((at for at, message in enumerate(messages) if message.role == "user"), default=0) :]
 
 
 def join_roles(messages: Iterable[Message]) -> list[Message]:

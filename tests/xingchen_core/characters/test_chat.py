@@ -502,11 +502,13 @@ def test_platform_history_sends_the_newest_question_only() -> None:
 
 
 def test_platform_history_and_functions() -> None:
-    """The newest turn is then the call and its results, which belong together."""
+    """The newest turn is then the question, the call and its results: whether the platform kept the question is not
+    known.
+    """
     call = Message(role="assistant", tool_calls=(ToolCall("get_weather", {"city": "杭州"}),))
     result = Message(role="function", name="get_weather", content="21")
     made = request(user("早"), said("早上好"), user("天气?"), call, result, platform_history=True, functions=[WEATHER])
-    assert [m["role"] for m in body(chat(made))["input"]["messages"]] == ["assistant", "function"]
+    assert [m["role"] for m in body(chat(made))["input"]["messages"]] == ["user", "assistant", "function"]
 
 
 @pytest.mark.parametrize(
