@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from langchain_xingchen._factory import init_xingchen_model
     from langchain_xingchen._load import loads
     from langchain_xingchen.beebot import ChatBeebot
+    from langchain_xingchen.beebot_tool import BeebotTool
     from langchain_xingchen.chat_message_histories import XingchenChatMessageHistory
     from langchain_xingchen.chat_models import ChatXingchen
     from langchain_xingchen.tools import XingchenCharacterTool, XingchenToolkit
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     )
 
 _LAZY = {
+    "BeebotTool": "langchain_xingchen.beebot_tool",
     "ChatBeebot": "langchain_xingchen.beebot",
     "ChatXingchen": "langchain_xingchen.chat_models",
     "XingchenCharacterTool": "langchain_xingchen.tools",
@@ -55,6 +57,7 @@ def __getattr__(name: str) -> Any:
 
 
 __all__ = [
+    "BeebotTool",
     "Character",
     "ChatBeebot",
     "ChatXingchen",

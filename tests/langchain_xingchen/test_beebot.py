@@ -25,7 +25,7 @@ from langchain_core.tracers.schemas import Run
 from pydantic import ValidationError
 
 import langchain_xingchen
-from langchain_xingchen import ChatBeebot
+from langchain_xingchen import ChatBeebot, init_xingchen_model
 from xingchen_core import ConfigurationError, UnsupportedOperationError
 from xingchen_core.beebot import stream
 from xingchen_core.emulator import Emulator
@@ -361,6 +361,18 @@ def test_no_keys() -> None:
     """Without keys the error, which pydantic does not wrap, says what to do; another service's key is no help."""
     with pytest.raises(ConfigurationError, match="ALIBABA_CLOUD_ACCESS_KEY_ID"):
         ChatBeebot(instance_id="chatbot-cn-demo", api_key="sk-test")
+
+
+def test_made_from_a_text() -> None:
+    """`beebot:<instance_id>` names a robot where a text has to."""
+    made = init_xingchen_model("beebot:chatbot-cn-demo", **KEYS, session_id="s1")
+    assert isinstance(made, ChatBeebot)
+    assert (made.instance_id, made.session_id) == ("chatbot-cn-demo", "s1")
+
+
+def test_model_names_per_call(make: MakeRobot, way: Way) -> None:
+    """`model_name` does for `model`, as in the constructor."""
+    assert way(make(model="qwen"), "你好", model_name="other").response_metadata["model_name"] == "other"
 
 
 def test_unknown_arguments() -> None:
