@@ -9,8 +9,8 @@ try:
     from langchain.agents.middleware import AgentMiddleware, AgentState, ModelRequest, ModelResponse
     from langchain.agents.middleware.types import PrivateStateAttr
     from langgraph.config import get_config
-    from langgraph.graph.message import REMOVE_ALL_MESSAGES
     from langgraph.runtime import Runtime
+    from langgraph.types import Overwrite
 except ModuleNotFoundError as error:
     if (error.name or "").partition(".")[0] not in ("langchain", "langgraph"):
         raise
@@ -19,7 +19,7 @@ except ModuleNotFoundError as error:
         name=error.name,
     ) from error
 
-from langchain_core.messages import AnyMessage, RemoveMessage
+from langchain_core.messages import AnyMessage
 
 from langchain_xingchen._history_messages import PROVIDER, to_message
 from langchain_xingchen._platform_tools import connection
@@ -116,7 +116,8 @@ class XingchenHistoryMiddleware(AgentMiddleware[XingchenHistoryState, Any, Any])
         rows = yield from whole_history(self.character_id, user_id, limit=self.limit)
         if rows:
             history = [to_message(row, self.character_id, user_id) for row in rows]
-            update["messages"] = [RemoveMessage(id=REMOVE_ALL_MESSAGES), *history, *state["messages"]]
+            # Not RemoveMessage and all of them anew: a list would go out to `stream_mode="messages"` as if just said.
+            update["messages"] = Overwrite([*history, *state["messages"]])
         return update
 
     def _is_of_conversation(self, message: AnyMessage, user_id: str) -> bool:
