@@ -48,6 +48,7 @@ METADATA = {
     "finish_reason": "stop",
     "request_id": "r1",
     "user_id": "u1",
+    "character_id": "demo",
     "session_id": "s1",
     "chat_id": "c1",
     "message_id": "m1",

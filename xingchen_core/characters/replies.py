@@ -134,6 +134,7 @@ def _metadata(data: dict[str, Any], request: ChatRequest) -> dict[str, Any]:
         answer_id=context.get("answerId") or context.get("messageId"),
         query_id=context.get("queryId") or context.get("replyMessageId"),
         request_id=data.get("requestId") or context.get("requestId"),
+        character_id=request.character_id,
     )
     metadata["user_id"] = request.user_id
     metadata["model_name"] = context.get("modelName") or request.model or DEFAULT_MODEL

@@ -87,6 +87,7 @@ METADATA = {
     "answer_id": "m1",
     "request_id": "r-1",
     "user_id": "u1",
+    "character_id": "demo",
     "model_name": "xingchen-plus-v2",
 }
 

@@ -77,6 +77,7 @@ def test_the_documents_sample() -> None:
             "answer_id": "m1",
             "request_id": REQUEST_ID,
             "user_id": "u1",
+            "character_id": "demo",
             "model_name": "xingchen-plus-v2",
         },
     )
@@ -116,10 +117,12 @@ def test_an_inline_characters_short_context() -> None:
         "request_id": "r-1",
         "model_request_id": "mr-1",
         "user_id": "u1",
+        "character_id": "demo",
         "model_name": "xingchen-plus",
     }
     assert read({"choices": [choice()]}, model="xingchen-base").metadata == {
         "user_id": "u1",
+        "character_id": "demo",
         "model_name": "xingchen-base",
     }
 
