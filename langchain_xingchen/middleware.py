@@ -22,13 +22,10 @@ except ModuleNotFoundError as error:
 from langchain_core.messages import AnyMessage
 
 from langchain_xingchen._history_messages import PROVIDER, to_message
-from langchain_xingchen._platform_tools import connection
+from langchain_xingchen._platform_tools import UserIdFrom, connection
 from langchain_xingchen.chat_models import ChatXingchen
 from xingchen_core.characters import XingchenSettings
 from xingchen_core.characters.conversation import whole_history
-
-UserIdFrom = Callable[[Runtime[Any]], str]
-"""Reads the id of the user from the runtime of a run: `lambda runtime: runtime.context.user_id`."""
 
 
 class XingchenHistoryState(AgentState[Any]):
@@ -54,7 +51,8 @@ class XingchenHistoryMiddleware(AgentMiddleware[XingchenHistoryState, Any, Any])
     Args:
         character_id: The stored character; of `model` if not given.
         model: Whose character and connection to use: the agent's own model.
-        user_id: Your id of the user, or what reads it from the runtime of a run. Default: the run's thread id.
+        user_id: Your id of the user, or what reads it from the config of a run, such as
+            `lambda config: config["configurable"]["user_id"]`. Default: the run's thread id.
         limit: Bring the newest so many messages into the state. `None` for all; the service gives 50 per request.
         settings: As for `XingchenSettings`, if there is no `model`: `api_key`, `base_url`, ...
 
@@ -86,13 +84,11 @@ class XingchenHistoryMiddleware(AgentMiddleware[XingchenHistoryState, Any, Any])
 
     def before_agent(self, state: XingchenHistoryState, runtime: Runtime[Any]) -> dict[str, Any] | None:
         """Bring the conversation into the state."""
-        user_id = self._user_of(runtime)
-        return self.settings.client().run(self._load(state, user_id))
+        return self.settings.client().run(self._load(state, self._user()))
 
     async def abefore_agent(self, state: XingchenHistoryState, runtime: Runtime[Any]) -> dict[str, Any] | None:
         """As `before_agent`."""
-        user_id = self._user_of(runtime)
-        return await self.settings.async_client().run(self._load(state, user_id))
+        return await self.settings.async_client().run(self._load(state, self._user()))
 
     def wrap_model_call(
         self, request: ModelRequest[Any], handler: Callable[[ModelRequest[Any]], ModelResponse[Any]]
@@ -135,16 +131,14 @@ class XingchenHistoryMiddleware(AgentMiddleware[XingchenHistoryState, Any, Any])
                 f"The history is that of character {self.character_id!r}, and the agent's model is not "
                 f"ChatXingchen(character_id={self.character_id!r}): its answers would not be in the history."
             )
-        kept = {"platform_history": True, "user_id": self._user_of(request.runtime)}
+        kept = {"platform_history": True, "user_id": self._user()}
         return request.override(model_settings={**request.model_settings, **kept})
 
-    def _user_of(self, runtime: Runtime[Any]) -> str:
+    def _user(self) -> str:
         if isinstance(self.user_id, str):
             return self.user_id
-        if self.user_id is not None:
-            user_id = self.user_id(runtime)
-        else:
-            user_id = (get_config().get("configurable") or {}).get("thread_id", "")
+        config = get_config()
+        user_id = self.user_id(config) if self.user_id else (config.get("configurable") or {}).get("thread_id")
         if not user_id:
             raise ConfigurationError(
                 "Whose conversation is it? Run the agent with config={'configurable': {'thread_id': <the user's id>}}, "

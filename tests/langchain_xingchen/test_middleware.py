@@ -5,7 +5,6 @@ import pickle
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -24,17 +23,22 @@ MakeModel = Callable[..., ChatXingchen]
 Run = Callable[..., list[BaseMessage]]
 
 
-def invoke(agent: Any, text: str, thread: str | None = "u1", **more: Any) -> list[BaseMessage]:
+def config_of(thread: str | None, configurable: dict[str, str]) -> dict[str, Any]:
+    """The config of a run in this thread."""
+    return {"configurable": {**configurable, "thread_id": thread} if thread else configurable}
+
+
+def invoke(agent: Any, text: str, thread: str | None = "u1", **configurable: str) -> list[BaseMessage]:
     """One turn of an agent: the messages of its state."""
-    config = {"configurable": {"thread_id": thread}} if thread else {}
-    messages: list[BaseMessage] = agent.invoke({"messages": [("user", text)]}, config, **more)["messages"]
+    messages: list[BaseMessage] = agent.invoke({"messages": [("user", text)]}, config_of(thread, configurable))[
+        "messages"
+    ]
     return messages
 
 
-def ainvoke(agent: Any, text: str, thread: str | None = "u1", **more: Any) -> list[BaseMessage]:
+def ainvoke(agent: Any, text: str, thread: str | None = "u1", **configurable: str) -> list[BaseMessage]:
     """The same with asyncio."""
-    config = {"configurable": {"thread_id": thread}} if thread else {}
-    state = asyncio.run(agent.ainvoke({"messages": [("user", text)]}, config, **more))
+    state = asyncio.run(agent.ainvoke({"messages": [("user", text)]}, config_of(thread, configurable)))
     messages: list[BaseMessage] = state["messages"]
     return messages
 
@@ -51,12 +55,10 @@ def make_agent(emulator: Emulator, make: MakeModel) -> Callable[..., Any]:
     """Builds agents of a character without an opening line, each with a model and a middleware of its own."""
     emulator.xingchen.add_character("quiet")
 
-    def make_agent(tools: Any = (), checkpointer: Any = None, context_schema: Any = None, **fields: Any) -> Any:
+    def make_agent(tools: Any = (), checkpointer: Any = None, **fields: Any) -> Any:
         model = make(character_id="quiet")
         middleware = XingchenHistoryMiddleware(**{"model": model, **fields})
-        return create_agent(
-            model, list(tools), middleware=[middleware], checkpointer=checkpointer, context_schema=context_schema
-        )
+        return create_agent(model, list(tools), middleware=[middleware], checkpointer=checkpointer)
 
     return make_agent
 
@@ -150,28 +152,21 @@ def test_limit(emulator: Emulator, make_agent: Callable[..., Any], run: Run) -> 
     assert [message["content"] for message in emulator.xingchen.prompts[-1]] == ["一", "二", "三", "四", "五"]
 
 
-@dataclass
-class Context:
-    """What an application hands to its agents."""
-
-    user_id: str
-
-
-def user_in_context(runtime: Any) -> str:
-    """The user's id, from the runtime of the run."""
-    user_id: str = runtime.context.user_id
+def customer(config: Any) -> str:
+    """The user's id, where an application keeps it."""
+    user_id: str = config["configurable"].get("customer", "")
     return user_id
 
 
 def test_user_id(emulator: Emulator, make_agent: Callable[..., Any], run: Run) -> None:
-    """The user may be fixed, or come from what the application hands to the run."""
+    """The user may be fixed, or be found in the config of the run."""
     run(make_agent(user_id="甲"), "你好", None)
-    run(make_agent(user_id=user_in_context, context_schema=Context), "你好", "t1", context=Context("乙"))
+    run(make_agent(user_id=customer), "你好", "t1", customer="乙")
     assert [chat["aca"]["userProfile"]["userId"] for chat in chats(emulator)] == ["甲", "乙"]
-    with pytest.raises(ConfigurationError, match="thread_id"):
-        run(make_agent(), "你好", None)
-    with pytest.raises(ConfigurationError, match="thread_id"):
-        run(make_agent(user_id=lambda runtime: ""), "你好")
+    for lost in (make_agent(), make_agent(user_id=customer)):
+        with pytest.raises(ConfigurationError, match="thread_id"):
+            run(lost, "你好", None)
+    assert len(chats(emulator)) == 2
 
 
 def weather(city: str) -> str:
@@ -225,11 +220,9 @@ def test_settings(emulator: Emulator, make: MakeModel, run: Run) -> None:
 
 def test_it_pickles_without_showing_the_key(make: MakeModel) -> None:
     """A middleware goes to another process, and its key is in no text."""
-    middleware = XingchenHistoryMiddleware(
-        model=make(character_id="demo", api_key="sk-canary"), user_id=user_in_context
-    )
+    middleware = XingchenHistoryMiddleware(model=make(character_id="demo", api_key="sk-canary"), user_id=customer)
     copied = pickle.loads(pickle.dumps(middleware))
-    assert (copied.character_id, copied.user_id) == ("demo", user_in_context)
+    assert (copied.character_id, copied.user_id) == ("demo", customer)
     assert copied.settings.api_key.get_secret_value() == "sk-canary"
     assert "sk-canary" not in f"{middleware!r} {middleware.settings!r}"
     middleware.close()
