@@ -1,10 +1,12 @@
 """Agents whose memory is the platform's conversation: loaded once, continued anywhere, sync and async from one text."""
 
 import asyncio
+import os
 import pickle
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -243,6 +245,32 @@ def test_the_missing_extra_is_named(missing: str) -> None:
         "    raise SystemExit('imported')"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_example(emulator: Emulator) -> None:
+    """The example's character asks another one, whose answer it passes on; the next turn begins with what was said."""
+    emulator.reply(tool_calls=[{"name": "ask_friend", "arguments": {"question": "种花要注意什么？"}}])
+    for text in ("先看光照，再看浇水。", "她说先看光照，再看浇水。", "第一条是光照。"):
+        emulator.reply(text)
+    root = Path(__file__).parents[2]
+    settings = {"XINGCHEN_API_KEY": "test-key", "XINGCHEN_BASE_URL": emulator.url, "XINGCHEN_CHARACTER_ID": "demo"}
+    done = subprocess.run(
+        [sys.executable, str(root / "examples" / "agent_with_characters.py")],
+        env={**os.environ, **settings, "PYTHONPATH": str(root), "PYTHONUTF8": "1"},
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[1:] == [
+        "小明：种花要注意什么？帮我问问你的朋友。",
+        "（请教：种花要注意什么？）",
+        "朋友：先看光照，再看浇水。",
+        "角色：她说先看光照，再看浇水。",
+        "小明：她说的第一条是什么？",
+        "角色：第一条是光照。",
+        "（平台记住了 5 条消息）",
+    ]
 
 
 def test_answers_keep_langchains_ids(make_agent: Callable[..., Any], run: Run) -> None:
