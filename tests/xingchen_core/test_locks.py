@@ -79,8 +79,9 @@ async def test_first_come_first_served() -> None:
                 threads.append(in_thread(lambda number=number: by_thread(number)))  # type: ignore[misc]  # the default
             await until(lambda number=number: waiting() == number + 2)  # type: ignore[misc]
         assert order == []
-    await asyncio.gather(*tasks)
-    await ended(*threads)
+    async with asyncio.timeout(5):
+        await asyncio.gather(*tasks)
+        await ended(*threads)
     assert order == list(range(10))
 
 
@@ -247,7 +248,7 @@ async def through_a_task() -> None:
 @pytest.mark.parametrize("begin", [take_and_leave, through_a_task])
 async def test_awaited_task(begin: Callable[[], Any]) -> None:
     """A task that its own holder awaits waits for itself too, gathered or not, however many tasks are between."""
-    async with ProcessLock("k"):
+    async with asyncio.timeout(5), ProcessLock("k"):
         with pytest.raises(ConfigurationError):
             await asyncio.gather(asyncio.sleep(0), begin())
         with pytest.raises(ConfigurationError):
