@@ -6,6 +6,8 @@ import json
 import logging
 import os
 import pickle
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -475,6 +477,32 @@ async def test_tasks_of_one_session_wait(make: MakeRobot, emulator: Emulator) ->
     assert sorted(answer.text[:2] for answer in answers) == ["小0", "小1", "小2", "小3"]
     assert emulator.beebot.overlaps == []
     await model.aclose()
+
+
+FIRST_REQUEST = """
+import asyncio, sys
+from blockbuster import blockbuster_ctx
+from langchain_xingchen import ChatBeebot
+
+async def main():
+    with blockbuster_ctx():
+        keys = {"access_key_id": "testid", "access_key_secret": "testsecret"}
+        model = ChatBeebot(instance_id="chatbot-cn-demo", session_id="s1", base_url=sys.argv[1], **keys)
+        assert (await model.ainvoke("你好")).content
+        assert [chunk async for chunk in model.astream("你好")]
+        assert (await model.ainvoke("你好", api="rpc")).content
+        assert await model.awelcome()
+        await model.aclose()
+
+asyncio.run(main())
+"""
+
+
+def test_nothing_blocks_the_loop(emulator: Emulator) -> None:
+    """Neither construction nor the first request, token included, does work that the event loop has to wait for."""
+    command = [sys.executable, "-c", FIRST_REQUEST, emulator.url]
+    done = subprocess.run(command, capture_output=True, check=False, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_batch(make: MakeRobot) -> None:

@@ -163,6 +163,14 @@ async def test_a_refused_token_is_replaced_once(
     assert len(set(messages)) == 3
 
 
+@pytest.mark.parametrize("status", [401, 403, 404])
+async def test_a_refusal_in_json(client: Any, settings: MakeSettings, emulator: Emulator, status: int) -> None:
+    """A gateway may refuse the URL in JSON, by a code of its own: the status says enough."""
+    emulator.fail("status", status=status, code="Denied")
+    assert await ask(client, settings())
+    assert asked(emulator) == ["token", "chat", "token", "chat"]
+
+
 @pytest.mark.parametrize("code", ["AccessTokenExpired", "InvalidSign", "Unauthorized.Channel"])
 async def test_an_event_that_speaks_of_the_token(
     client: Any, settings: MakeSettings, emulator: Emulator, code: str
