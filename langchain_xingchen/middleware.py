@@ -27,6 +27,8 @@ from langchain_xingchen.chat_models import ChatXingchen
 from xingchen_core.characters import XingchenSettings
 from xingchen_core.characters.conversation import whole_history
 
+__all__ = ["XingchenHistoryMiddleware", "XingchenHistoryState"]
+
 
 class XingchenHistoryState(AgentState[Any]):
     """The state of an agent, and whose conversation has been brought into it."""
@@ -40,7 +42,7 @@ class XingchenHistoryMiddleware(AgentMiddleware[XingchenHistoryState, Any, Any])
     ```python
     model = ChatXingchen(character_id="...")
     agent = create_agent(model, middleware=[XingchenHistoryMiddleware(model=model)])
-    agent.invoke({"messages": ["你好"]}, {"configurable": {"thread_id": "u1"}})
+    agent.invoke({"messages": [("user", "你好")]}, {"configurable": {"thread_id": "u1"}})
     ```
 
     The platform keeps one conversation for each character and user, so an agent anywhere continues it: only the newest
@@ -54,7 +56,7 @@ class XingchenHistoryMiddleware(AgentMiddleware[XingchenHistoryState, Any, Any])
         user_id: Your id of the user, or what reads it from the config of a run, such as
             `lambda config: config["configurable"]["user_id"]`. Default: the run's thread id.
         limit: Bring the newest so many messages into the state. `None` for all; the service gives 50 per request.
-        settings: As for `XingchenSettings`, if there is no `model`: `api_key`, `base_url`, ...
+        settings: As for `XingchenSettings` (`api_key`, `base_url`, ...), in place of the model's.
 
     Raises:
         ConfigurationError: There is no character, no user id in a run, or the agent's model is another character.

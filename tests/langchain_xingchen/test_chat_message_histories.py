@@ -23,6 +23,7 @@ from langchain_core.messages import (
     messages_from_dict,
     messages_to_dict,
 )
+from langchain_core.runnables import RunnableLambda
 from langchain_core.runnables.history import RunnableWithMessageHistory
 
 from langchain_xingchen import ChatXingchen, XingchenChatMessageHistory
@@ -268,6 +269,18 @@ def test_nothing_is_missed_when_messages_are_stored_during_a_walk(
     assert seen == NUMBERS
 
 
+def test_own_messages_keep_their_place_on_small_pages(
+    emulator: Emulator, use: Callable[..., Sync], model: ChatXingchen
+) -> None:
+    """What another program stored between our last read and our turn comes before the turn, on whatever page it is."""
+    history = use()
+    history.read()
+    emulator.xingchen.add_messages("quiet", "u1", ["甲", "乙", "丙", "丁", "戊", "己"])
+    answer = model.invoke("你好")
+    history.add(HumanMessage("你好"), answer)
+    assert texts(history.walk(page_size=2)) == ["甲", "乙", "丙", "丁", "戊", "己", "你好", answer.content]
+
+
 # What the platform stored itself
 
 
@@ -355,6 +368,22 @@ def test_other_ai_messages_are_written(emulator: Emulator, use: Callable[..., Sy
         assert said(history.read()) == [("ai", "早"), ("ai", "早"), ("ai", "吃了吗"), ("ai", "早")]
     assert reminders(emulator) == ["早", "吃了吗", "早"]
     assert all(message.id for message in history.read())
+
+
+@pytest.mark.parametrize("lag", [0, 1, 2])
+def test_alike_messages_in_small_windows(emulator: Emulator, use: Callable[..., Sync], lag: int) -> None:
+    """Two messages that say the same are both recognised, though a page or a limit shows only one of them."""
+    emulator.xingchen.history_lag = lag
+    for user_id, look in (("u1", lambda history: history.walk(1)), ("u2", lambda history: history.read()[-1:])):
+        history = use(user_id=user_id)
+        history.add(AIMessage("早"), AIMessage("早"))
+        history.history.limit = 1
+        for _ in range(3):
+            assert texts(look(history)) == (["早", "早"] if user_id == "u1" else ["早"])
+        history.history.limit = None
+        shown = history.read()
+        assert texts(shown) == ["早", "早"]
+        assert len({message.id for message in shown}) == 2
 
 
 def test_conveniences(emulator: Emulator, make_history: MakeHistory, model: ChatXingchen) -> None:
@@ -484,6 +513,18 @@ def test_a_message_of_unknown_fate_is_looked_for(
     expected = ["一", "二", "三"] if kind == "drop" else ["二", "三"]
     assert texts(history.read()) == expected
     assert reminders(emulator) == (sent if kind == "drop" else sent[1:])
+
+
+def test_a_message_alike_is_not_the_doubtful_one(emulator: Emulator, use: Callable[..., Sync]) -> None:
+    """What is looked for is not confused with an earlier message of the batch that says the same."""
+    history = use()
+    batch = [AIMessage("早"), AIMessage("早")]
+    emulator.fail("drop", path="/chat/reminder", after=1)
+    with pytest.raises(APIConnectionError, match="message 1 of the batch may or may not be stored"):
+        history.add(*batch)
+    history.add(*batch)
+    assert texts(history.read()) == ["早", "早"]
+    assert reminders(emulator) == ["早", "早", "早"]  # the second was lost once
 
 
 def test_a_refused_message_is_not_kept(emulator: Emulator, use: Callable[..., Sync]) -> None:
@@ -629,6 +670,24 @@ def test_a_naive_history_loses_turns(
     emulator.xingchen.history_lag = lag
     with pytest.raises(AssertionError):
         converse(model, NaiveHistory(emulator), emulator)
+
+
+def test_each_turn_begins_with_a_fresh_read(emulator: Emulator, make_history: MakeHistory, model: ChatXingchen) -> None:
+    """A chain is given the turns before this one, and each message once."""
+    history = make_history()
+    given: list[list[str]] = []
+
+    def note(messages: list[BaseMessage]) -> list[BaseMessage]:
+        given.append(texts(messages))
+        return messages
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        chain = RunnableWithMessageHistory(RunnableLambda(note) | model, lambda session_id: history)
+    for text in ("一", "二", "三"):
+        emulator.reply(f"答{text}")
+        chain.invoke([HumanMessage(text)], {"configurable": {"session_id": "u1"}})
+    assert given == [["一"], ["一", "答一", "二"], ["一", "答一", "二", "答二", "三"]]
 
 
 def test_reads_outside_of_a_turn_are_fresh(

@@ -50,6 +50,7 @@ class Machine(RuleBasedStateMachine):
     def overlap(self, rows: int) -> None:
         self.emulator.xingchen.history_overlap = rows
 
+    @precondition(lambda self: self.emulator.xingchen.history_lag == 0)  # nothing orders what comes late at one time
     @rule(stands_still=st.booleans())
     def clock(self, stands_still: bool) -> None:
         self.emulator.xingchen.same_gmt_create = stands_still
