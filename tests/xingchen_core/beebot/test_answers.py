@@ -93,6 +93,14 @@ def test_knowledge() -> None:
     }
 
 
+def test_the_type_selects() -> None:
+    """Of two filled members the one that the type names is the answer."""
+    body = {"Messages": [{"AnswerType": "Knowledge", "Text": {"Content": "B"}, "Knowledge": {"Content": "A"}}]}
+    assert read(body)[0].text == "A"
+    body["Messages"][0]["AnswerType"] = "Text"
+    assert read(body)[0].text == "B"
+
+
 def test_a_knowledge_without_content() -> None:
     """The summary stands in for the content."""
     body = {"Messages": [{"AnswerType": "Knowledge", "Knowledge": {"Id": "1", "Title": "T", "Summary": "A"}}]}

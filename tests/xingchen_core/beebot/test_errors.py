@@ -166,7 +166,6 @@ async def test_a_question_is_sent_again(
     assert chats(emulator) == sent
 
 
-@pytest.mark.xfail(reason="the client reads Retry-After only, and the platform names x-acs-retry-after", strict=True)
 async def test_how_long_throttling_lasts(client: Any, emulator: Emulator, waits: list[float]) -> None:
     """The platform's own header says how long to wait, in thousandths of a second, as the vendor's SDK reads it."""
     emulator.fail("status", code="Throttling.User", retry_after=7, times=2)

@@ -270,6 +270,17 @@ def test_an_end_without_a_body() -> None:
     assert "rewritten" not in found[-1].metadata
 
 
+def test_an_end_that_says_less() -> None:
+    """What the last event leaves out stays as the events before it told it."""
+    values = [
+        inner(direct("好", HitSystemAskConfig="NO_ANSWER"), Source="SYSTEM_ASK_CONFIG"),
+        inner({"Type": "Direct"}, ends=True, Source=None, IsAIGC=None),
+    ]
+    last = deltas(values)[-1]
+    assert last.finish_reason == "no_answer"
+    assert (last.metadata["source"], last.metadata["is_aigc"]) == ("SYSTEM_ASK_CONFIG", True)
+
+
 def test_other_elements_are_passed_over() -> None:
     """Of `data` every JSON text counts, and nothing else; without `data` an event says nothing."""
     several = [

@@ -222,7 +222,6 @@ async def test_where_nobody_listens(connect: Any, caplog: pytest.LogCaptureFixtu
 REPEATING = b"<html>No such page: /sse/paas4Json/canary-token/canary-channel/x/1</html>"
 
 
-@pytest.mark.xfail(reason="the client quotes the page as it came, in the text and in the response", strict=True)
 async def test_a_page_that_repeats_the_url(connect: Any) -> None:
     """Web servers like to repeat the address they refuse: it is still not shown."""
     length = str(len(REPEATING)).encode()
@@ -234,7 +233,6 @@ async def test_a_page_that_repeats_the_url(connect: Any) -> None:
     assert "canary" not in shown_of(caught.value)
 
 
-@pytest.mark.xfail(reason="httpx's error, which is the cause, has the request as an attribute", strict=True)
 async def test_the_cause_has_no_url(connect: Any) -> None:
     """Tools that show the attributes of every exception in a chain do not come by the URL either."""
     with RawServer(TOKEN, lambda connection: connection.reset()) as server:
