@@ -208,7 +208,12 @@ def status_error(
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Read `Retry-After` in seconds: a number or an HTTP date. Nonsense is `None`."""
+    """Read `Retry-After` in seconds: a number or an HTTP date. Nonsense is `None`.
+
+    Alibaba Cloud's OpenAPI gateway says `x-acs-retry-after` instead, which its SDK takes for milliseconds (UNVERIFIED).
+    """
+    if (milliseconds := headers.get("x-acs-retry-after", "").strip()).isdecimal():
+        return int(milliseconds) / 1000
     value = headers.get("retry-after", "").strip()
     try:
         seconds = float(value)

@@ -1,6 +1,7 @@
 """What a call and its answer have to do with HTTP, apart from sending and waiting: the same for both clients."""
 
 import logging
+import re
 import time
 from collections import deque
 from collections.abc import Container, Iterator
@@ -96,29 +97,30 @@ class Exchange:
         """Turn httpx's exceptions into ours. No URL goes into a message: it can carry a token."""
         try:
             yield
-        except httpx.TimeoutException as error:
-            phase = type(error).__name__.removesuffix("Timeout").lower() or "request"
-            raise self._connection_error(APITimeoutError, error, f"timed out ({phase})") from error
         except httpx.LocalProtocolError:
             raise ConfigurationError(  # from None: the text below has the whole header, which can be a key
                 "The request cannot be written as HTTP: look for line breaks in the headers of your HTTP client.",
                 service=self._service.name,
             ) from None
-        except httpx.TransportError as error:
-            raise self._connection_error(APIConnectionError, error, "connection failed") from error
-        except httpx.DecodingError as error:
-            raise APIResponseError("The answer's compression is damaged.", service=self._service.name) from error
         except httpx.RequestError as error:
-            raise APIResponseError(f"No usable answer: {type(error).__name__}.", service=self._service.name) from error
+            _hide_url(error)
+            raise self._from_httpx(error) from error
         except XingchenError as error:
             error.service = error.service or self._service.name
             raise
 
-    def _connection_error(
-        self, kind: type[APIConnectionError], error: httpx.TransportError, what: str
-    ) -> APIConnectionError:
+    def _from_httpx(self, error: httpx.RequestError) -> XingchenError:
+        service = self._service.name
+        if isinstance(error, httpx.DecodingError):
+            return APIResponseError("The answer's compression is damaged.", service=service)
+        if not isinstance(error, httpx.TransportError):
+            return APIResponseError(f"No usable answer: {type(error).__name__}.", service=service)
+        kind, what = APIConnectionError, "connection failed"
+        if isinstance(error, httpx.TimeoutException):
+            phase = type(error).__name__.removesuffix("Timeout").lower() or "request"
+            kind, what = APITimeoutError, f"timed out ({phase})"
         text = excerpt(str(error))
-        made = kind(f"{what} at {error.request.url.host}" + (f": {text}" if text else ""), service=self._service.name)
+        made = kind(f"{what} at {error.request.url.host}" + (f": {text}" if text else ""), service=service)
         made.was_sent = not isinstance(error, _NEVER_SENT)
         return made
 
@@ -153,7 +155,7 @@ class Exchange:
         return error
 
     def _no_json(self, response: httpx.Response) -> XingchenError:
-        start = excerpt(response.text)
+        start = excerpt(_redacted(response.text))
         if response.is_success:
             return APIResponseError(
                 f"The answer is no JSON ({response.headers.get('content-type', 'no content type')}): {start!r}. "
@@ -240,30 +242,48 @@ def hide_paths_like(shown_path: str) -> None:
 
         def redact(record: logging.LogRecord) -> bool:
             if record.args and any(prefix in str(arg) for arg in record.args):
-                record.args = tuple(_hidden(arg, prefix) for arg in record.args)
+                record.args = tuple(_redacted(str(arg)) if prefix in str(arg) else arg for arg in record.args)
             return True
 
         logging.getLogger("httpx").addFilter(redact)
 
 
-def _hidden(arg: object, prefix: str) -> object:
-    before, found, _ = str(arg).partition(prefix)
-    return f"{before}{prefix}***" if found else arg
+def _redacted(text: str) -> str:
+    """Return a text without the secret part of any path that `hide_paths_like` was told of."""
+    for shown in _hidden_paths:
+        prefix = shown.partition("***")[0]
+        if prefix in text:
+            text = re.sub(re.escape(prefix) + r"[^\s\"'<>\\]*", shown, text)
+    return text
+
+
+def _shown_request(request: httpx.Request, headers: list[tuple[str, str]]) -> httpx.Request:
+    url = request.url
+    return httpx.Request(request.method, _redacted(f"{url.scheme}://{url.netloc.decode()}{url.path}"), headers=headers)
+
+
+def _hide_url(error: httpx.RequestError) -> None:
+    """Keep a URL that is a credential from whoever looks at the error that caused ours."""
+    with suppress(RuntimeError):  # an error that knows no request
+        if _redacted(error.request.url.path) != error.request.url.path:
+            error.request = _shown_request(error.request, [])
 
 
 def _without_secrets(response: httpx.Response, shown_headers: Container[str]) -> httpx.Response:
     """Return a copy for errors, which end in logs: no query, no body of the request, none of the caller's headers."""
     headers = [(k, v) for k, v in response.request.headers.multi_items() if k.lower() in shown_headers]
-    url, path = response.request.url, response.request.url.path
-    for shown in _hidden_paths:
-        path = str(_hidden(path, shown.partition("***")[0]))
+    content = response.content
+    if any(shown.partition("***")[0].encode() in content for shown in _hidden_paths):
+        content = _redacted(response.text).encode(response.encoding or "utf-8")
     return httpx.Response(
         response.status_code,
         headers=[
-            (k, v) for k, v in response.headers.multi_items() if k.lower() not in ("content-encoding", "set-cookie")
+            (k, v)
+            for k, v in response.headers.multi_items()
+            if k.lower() not in ("content-encoding", "content-length", "set-cookie")
         ],
-        content=response.content,
-        request=httpx.Request(response.request.method, f"{url.scheme}://{url.netloc.decode()}{path}", headers=headers),
+        content=content,
+        request=_shown_request(response.request, headers),
     )
 
 
