@@ -155,3 +155,6 @@ class XingchenHistoryMiddleware(AgentMiddleware[XingchenHistoryState, Any, Any])
     async def aclose(self) -> None:
         """As `close`, the client of the running loop too."""
         await self.settings.aclose()
+
+
+__all__ = ["XingchenHistoryMiddleware", "XingchenHistoryState"]
