@@ -4,6 +4,7 @@ from typing import Any, ClassVar
 
 from langchain_core.messages import AIMessage, BaseMessage
 
+from langchain_xingchen import _citations  # noqa: F401  registers the translator of content_blocks
 from langchain_xingchen._base import MODEL_CONFIG, XingchenChatModel
 from langchain_xingchen._errors import model_errors
 from langchain_xingchen._messages import to_messages

@@ -85,7 +85,7 @@ class Exchange:
             headers["Accept-Encoding"] = "identity"  # a compressor between us would hold events back
         return client.build_request(
             call.method,
-            _url(call.origin or self._origin, call.path),
+            (_url if call.shown_path is None else httpx.URL)((call.origin or self._origin) + call.path),
             params=call.query or None,
             headers=headers,
             content=content,
@@ -288,8 +288,9 @@ def _without_secrets(response: httpx.Response, shown_headers: Container[str]) ->
 
 
 @lru_cache(maxsize=256)
-def _url(origin: str, path: str) -> httpx.URL:
-    return httpx.URL(origin + path)
+def _url(url: str) -> httpx.URL:
+    """Return a URL, parsed once. Those that hold secrets differ each time and are not kept."""
+    return httpx.URL(url)
 
 
 class Reading(Generic[T]):

@@ -323,6 +323,7 @@ def test_keys_from_the_environment(emulator: Emulator) -> None:
         "ALIBABA_CLOUD_ACCESS_KEY_SECRET": "s",
         "ALIBABA_CLOUD_SECURITY_TOKEN": "t",
         "BEEBOT_BASE_URL": emulator.url,
+        "BEEBOT_STREAM_BASE_URL": emulator.url,
     }
     with mock.patch.dict(os.environ, environment):
         model = ChatBeebot(instance_id="chatbot-cn-demo")

@@ -140,14 +140,16 @@ class BeebotSettings(AccessKeySettings):
     @model_validator(mode="after")
     def _resolve_stream(self) -> Self:
         self.__dict__["api_key"] = None  # some other service's: frameworks hand one to every model
-        is_explicit = self.base_url is not None and "base_url" in self.model_fields_set
-        if self.stream_base_url is None and not is_explicit and (url := environment(STREAM_BASE_URL_VARIABLE)):
-            self.__dict__["stream_base_url"] = origin(url, STREAM_BASE_URL_VARIABLE)
+        if self.stream_base_url is None:
+            if self.base_url is not None and "base_url" in self.model_fields_set:
+                self.__dict__["stream_base_url"] = self.base_url  # given in the code, it replaces every host
+            elif url := environment(STREAM_BASE_URL_VARIABLE):
+                self.__dict__["stream_base_url"] = origin(url, STREAM_BASE_URL_VARIABLE)
         return self
 
     def stream_origin(self) -> str:
-        """Return the origin of the stream. Whoever names another host by `BEEBOT_BASE_URL` means both."""
-        return self.stream_base_url or self.base_url or STREAM_HOST
+        """Return the origin of the stream."""
+        return self.stream_base_url or STREAM_HOST
 
 
 def rpc(
