@@ -217,3 +217,31 @@ def test_a_character_that_is_no_function_calling_model_reasons_in_text(make: Any
     answer, _ = run_agent(workflow, "杭州天气怎么样?")
     assert answer == "杭州今天晴。"
     assert len(emulator.requests) == 2
+
+
+def get_route(start: str, end: str) -> str:
+    """查询从一地到另一地怎么走。"""
+    return f"从{start}到{end}:地铁一号线"
+
+
+@agents
+@pytest.mark.parametrize("at_once", [True, False])
+@pytest.mark.parametrize("kind", ["agent", "agent, not streamed", "workflow"])
+def test_a_task_of_two_functions(llm: Xingchen, emulator: Any, kind: str, at_once: bool) -> None:
+    """Item 33: one after the other or both at once, the results go back and the agent answers with them."""
+    calls = [
+        {"name": "get_weather", "arguments": {"place": {"city": "杭州"}}},
+        {"name": "get_route", "arguments": {"start": "城站", "end": "西湖"}},
+    ]
+    for asked in [calls] if at_once else [calls[:1], calls[1:]]:
+        emulator.reply(tool_calls=asked)
+    emulator.reply("适合去,坐地铁。")
+    tools = [WEATHER, FunctionTool.from_defaults(get_route)]
+    agent: Any = FunctionAgent(tools=tools, llm=llm, streaming=kind != "agent, not streamed")
+    if kind == "workflow":
+        agent = AgentWorkflow.from_tools_or_functions(tools, llm=llm)
+    answer, _ = run_agent(agent, "杭州适合去西湖吗?怎么走?")
+    assert answer == "适合去,坐地铁。"
+    sent = emulator.requests[-1].json["input"]["messages"]
+    assert [m["name"] for m in sent if m["role"] == "function"] == ["get_weather", "get_route"]
+    assert [m["content"] for m in sent if m["role"] == "function"] == ["晴,26 度", "从城站到西湖:地铁一号线"]
