@@ -122,8 +122,7 @@ async def test_order(model: ChatXingchen, emulator: Emulator) -> None:
         for number in range(1, 7):
             begin = by_thread if number % 2 else by_task
             waiting.append(asyncio.create_task(begin(model, f"第{number}个")))
-            while sum(map(len, _locks._lines.values())) <= number:  # until it stands in line, however busy the machine
-                await asyncio.sleep(0.005)
+            await until(lambda number=number: sum(map(len, _locks._lines.values())) > number)  # it stands in line
     await asyncio.gather(*waiting)
     asked = [request.json["input"]["messages"][0]["content"] for request in emulator.requests]
     assert asked == [f"第{number}个" for number in range(7)]
