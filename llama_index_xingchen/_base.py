@@ -35,6 +35,16 @@ M = TypeVar("M", bound=BaseModel)
 _FRAMEWORK_KEYWORDS = ("formatted", "verbose", "tool_choice", "tool_required", "allow_parallel_tool_calls")
 """LlamaIndex's own, passed along by its programs and agents; they are no part of a request."""
 
+MODEL_CONFIG = ConfigDict(
+    extra="forbid",
+    hide_input_in_errors=True,
+    arbitrary_types_allowed=True,
+    populate_by_name=True,
+    protected_namespaces=(),
+    defer_build=False,
+)
+"""Of every LLM: it must be said again where LlamaIndex's laxer one would be inherited."""
+
 _SECRETS = ("api_key", "access_key_id", "access_key_secret", "security_token")
 
 

@@ -5,9 +5,9 @@ from contextlib import aclosing, closing
 from typing import Any
 
 from llama_index.core.base.llms.types import ChatMessage, ChatResponse, LLMMetadata
-from pydantic import ConfigDict, Field
+from pydantic import Field
 
-from llama_index_xingchen._base import XingchenLLM, _own
+from llama_index_xingchen._base import MODEL_CONFIG, XingchenLLM, _own
 from llama_index_xingchen._messages import to_messages, to_response
 from xingchen_core import Call, ChatDelta, ChatReply, Flow, StreamCall, beebot
 from xingchen_core.beebot import BeebotParameters, BeebotRequest, BeebotSettings
@@ -60,14 +60,7 @@ class Beebot(XingchenLLM, BeebotParameters, BeebotSettings):
     Source: Beebot, "streaming chat API"; with `api="rpc"` the `Chat` call of API version 2022-04-08.
     """
 
-    model_config = ConfigDict(
-        extra="forbid",
-        hide_input_in_errors=True,
-        arbitrary_types_allowed=True,
-        populate_by_name=True,
-        protected_namespaces=(),
-        defer_build=False,
-    )
+    model_config = MODEL_CONFIG
 
     context_window: int = Field(default=CONTEXT_WINDOW, gt=0)
     num_output: int | None = Field(default=None, gt=0)

@@ -14,9 +14,9 @@ from llama_index.core.base.llms.types import (
 from llama_index.core.instrumentation import get_dispatcher  # type: ignore[attr-defined]  # missing in its __all__
 from llama_index.core.llms.function_calling import FunctionCallingLLM
 from llama_index.core.llms.llm import ToolSelection
-from pydantic import ConfigDict, Field
+from pydantic import Field
 
-from llama_index_xingchen._base import XingchenLLM
+from llama_index_xingchen._base import MODEL_CONFIG, XingchenLLM
 from llama_index_xingchen._messages import to_messages
 from llama_index_xingchen._tools import first_call_only, function_choice, to_functions, to_tool_selections
 from xingchen_core import Call, ChatDelta, ChatReply, ConfigurationError, Flow, StreamCall, characters
@@ -77,14 +77,7 @@ class Xingchen(XingchenLLM, FunctionCallingLLM, CharacterParameters, XingchenSet
     Source: Xingchen HTTP API, `POST /v2/api/chat/send`.
     """
 
-    model_config = ConfigDict(
-        extra="forbid",
-        hide_input_in_errors=True,
-        arbitrary_types_allowed=True,
-        populate_by_name=True,
-        protected_namespaces=(),
-        defer_build=False,
-    )
+    model_config = MODEL_CONFIG
 
     context_window: int = Field(default=CONTEXT_WINDOW, gt=0)
     num_output: int | None = Field(default=None, gt=0)

@@ -1,10 +1,9 @@
 """What a call and its answer have to do with HTTP, apart from sending and waiting: the same for both clients."""
 
 import logging
-import re
 import time
 from collections import deque
-from collections.abc import Container, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import lru_cache
 from itertools import chain
@@ -29,6 +28,7 @@ from xingchen_core._errors import (
     status_error,
 )
 from xingchen_core._locks import ProcessLock
+from xingchen_core._redaction import hide_paths_like, hide_url, redacted, without_secrets
 from xingchen_core._retry import policy
 from xingchen_core._sse import SSEDecoder
 
@@ -103,7 +103,7 @@ class Exchange:
                 service=self._service.name,
             ) from None
         except httpx.RequestError as error:
-            _hide_url(error)
+            hide_url(error)
             raise self._from_httpx(error) from error
         except XingchenError as error:
             error.service = error.service or self._service.name
@@ -151,11 +151,11 @@ class Exchange:
         error.service = self._service.name
         error.request_id = error.request_id or response.headers.get("x-request-id")
         error.retry_after = retry_after(response.headers)
-        error.response = _without_secrets(response, {*_SHOWN_HEADERS, *self._service.headers})
+        error.response = without_secrets(response, {*_SHOWN_HEADERS, *self._service.headers})
         return error
 
     def _no_json(self, response: httpx.Response) -> XingchenError:
-        start = excerpt(_redacted(response.text))
+        start = excerpt(redacted(response.text))
         if response.is_success:
             return APIResponseError(
                 f"The answer is no JSON ({response.headers.get('content-type', 'no content type')}): {start!r}. "
@@ -226,65 +226,6 @@ def is_event_stream(response: httpx.Response) -> bool:
     """Whether the body can be a stream. Not every service documents its type, so only what is certainly none is out."""
     content_type: str = response.headers.get("content-type", "")
     return not content_type.lower().startswith(("application/json", "text/html", "text/xml", "application/xml"))
-
-
-_hidden_paths: set[str] = set()
-
-
-def hide_paths_like(shown_path: str) -> None:
-    """Keep httpx's own log from showing a URL that is a credential: it logs every URL at level INFO.
-
-    `shown_path` has `***` where the secrets begin.
-    """
-    if shown_path not in _hidden_paths:
-        _hidden_paths.add(shown_path)
-        prefix = shown_path.partition("***")[0]
-
-        def redact(record: logging.LogRecord) -> bool:
-            if record.args and any(prefix in str(arg) for arg in record.args):
-                record.args = tuple(_redacted(str(arg)) if prefix in str(arg) else arg for arg in record.args)
-            return True
-
-        logging.getLogger("httpx").addFilter(redact)
-
-
-def _redacted(text: str) -> str:
-    """Return a text without the secret part of any path that `hide_paths_like` was told of."""
-    for shown in _hidden_paths:
-        prefix = shown.partition("***")[0]
-        if prefix in text:
-            text = re.sub(re.escape(prefix) + r"[^\s\"'<>\\]*", shown, text)
-    return text
-
-
-def _shown_request(request: httpx.Request, headers: list[tuple[str, str]]) -> httpx.Request:
-    url = request.url
-    return httpx.Request(request.method, _redacted(f"{url.scheme}://{url.netloc.decode()}{url.path}"), headers=headers)
-
-
-def _hide_url(error: httpx.RequestError) -> None:
-    """Keep a URL that is a credential from whoever looks at the error that caused ours."""
-    with suppress(RuntimeError):  # an error that knows no request
-        if _redacted(error.request.url.path) != error.request.url.path:
-            error.request = _shown_request(error.request, [])
-
-
-def _without_secrets(response: httpx.Response, shown_headers: Container[str]) -> httpx.Response:
-    """Return a copy for errors, which end in logs: no query, no body of the request, none of the caller's headers."""
-    headers = [(k, v) for k, v in response.request.headers.multi_items() if k.lower() in shown_headers]
-    content = response.content
-    if any(shown.partition("***")[0].encode() in content for shown in _hidden_paths):
-        content = _redacted(response.text).encode(response.encoding or "utf-8")
-    return httpx.Response(
-        response.status_code,
-        headers=[
-            (k, v)
-            for k, v in response.headers.multi_items()
-            if k.lower() not in ("content-encoding", "content-length", "set-cookie")
-        ],
-        content=content,
-        request=_shown_request(response.request, headers),
-    )
 
 
 @lru_cache(maxsize=256)
