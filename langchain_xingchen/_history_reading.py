@@ -2,7 +2,6 @@
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from datetime import datetime
 
 from langchain_core.messages import BaseMessage
 
@@ -36,7 +35,6 @@ class Walk:
         self._size = page_size
         self._page, self._whole, self._catch_up = page, whole, catch_up
         self._newest: Sequence[HistoryMessage] | None = None
-        self._end: datetime | None = None
         self._total = 0
         self._left = 0
         self._pushed = 0
@@ -62,7 +60,6 @@ class Walk:
         times = [row.gmt_create for row in first.items if row.gmt_create]
         if first.total is None or (times and times[0] < times[-1]):
             return (yield from self._whole())
-        self._end = max(times, default=None)
         self._size = first.size or self._size
         self._total = self._left = first.total
         return first.items
@@ -78,7 +75,7 @@ class Walk:
             self._pushed = max(self._pushed, (page.total or 0) - self._total)
             if number * self._size - self._pushed >= self._left:  # else some were pushed off this page just now
                 self._left = (number - 1) * self._size - self._pushed
-                return [row for row in page.items if self._end is None or (row.gmt_create or self._end) <= self._end]
+                return list(page.items)
 
     def _hold_back(self, rows: list[HistoryMessage]) -> list[HistoryMessage]:
         """Keep the newest messages of a page for the next: those of one time are ordered together."""

@@ -27,6 +27,7 @@ from langchain_core.runnables import RunnableLambda
 from langchain_core.runnables.history import RunnableWithMessageHistory
 
 from langchain_xingchen import ChatXingchen, XingchenChatMessageHistory
+from langchain_xingchen._history_messages import Progress
 from xingchen_core import (
     APIConnectionError,
     AuthenticationError,
@@ -273,9 +274,10 @@ def test_own_messages_keep_their_place_on_small_pages(
     emulator: Emulator, use: Callable[..., Sync], model: ChatXingchen
 ) -> None:
     """What another program stored between our last read and our turn comes before the turn, on whatever page it is."""
+    emulator.xingchen.add_messages("quiet", "u1", ["甲", "乙"])
     history = use()
     history.read()
-    emulator.xingchen.add_messages("quiet", "u1", ["甲", "乙", "丙", "丁", "戊", "己"])
+    emulator.xingchen.add_messages("quiet", "u1", ["丙", "丁", "戊", "己"])
     answer = model.invoke("你好")
     history.add(HumanMessage("你好"), answer)
     assert texts(history.walk(page_size=2)) == ["甲", "乙", "丙", "丁", "戊", "己", "你好", answer.content]
@@ -527,6 +529,17 @@ def test_a_message_alike_is_not_the_doubtful_one(emulator: Emulator, use: Callab
     assert reminders(emulator) == ["早", "早", "早"]  # the second was lost once
 
 
+@pytest.mark.parametrize(("was_sent", "fate"), [(False, "is not stored"), (True, "may or may not be stored")])
+def test_a_message_that_was_never_sent(was_sent: bool, fate: str) -> None:
+    """If no connection came about the message is certainly not stored; if it broke later, nobody knows."""
+    error = APIConnectionError("connection failed", code="c1", service="xingchen")
+    error.was_sent = was_sent
+    told = Progress(doubtful=3).failed(3, error)
+    assert told is error
+    assert f"connection failed [message 3 of the batch {fate};" in str(told)
+    assert pickle.loads(pickle.dumps(told)).code == "c1"
+
+
 def test_a_refused_message_is_not_kept(emulator: Emulator, use: Callable[..., Sync]) -> None:
     """What the service refused is not shown."""
     history = use()
@@ -735,6 +748,15 @@ def test_clear(emulator: Emulator, use: Callable[..., Sync], model: ChatXingchen
         assert texts(history.read()) == ["新", answer.content, "早"]
         assert texts(history.walk(page_size=10)) == ["新", answer.content, "早"]
     assert emulator.xingchen.prompts[-1] == [{"role": "user", "content": "新"}]
+
+
+def test_clear_what_others_said(emulator: Emulator, use: Callable[..., Sync]) -> None:
+    """A reset hides what another program stored since our last read, too."""
+    history = use()
+    history.read()
+    emulator.xingchen.add_messages("quiet", "u1", ["别的程序说的", "好"])
+    history.clear()
+    assert history.read() == []
 
 
 def test_rate(emulator: Emulator, use: Callable[..., Sync]) -> None:
