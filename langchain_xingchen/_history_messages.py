@@ -1,14 +1,11 @@
-"""Messages of the platform's history, both ways, and what of a batch can be stored."""
+"""Messages of the platform's history, both ways."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 from langchain_core.messages import AIMessage, BaseMessage, ChatMessage, HumanMessage
 
-from xingchen_core import APIConnectionError, APIStatusError, XingchenError
 from xingchen_core.characters import HistoryMessage
-from xingchen_core.characters.conversation import Entry, Mark
+from xingchen_core.characters.conversation import Entry
 from xingchen_core.characters.storing import Draft
 
 PROVIDER = "xingchen"
@@ -16,10 +13,6 @@ PROVIDER = "xingchen"
 _ROLES = {"human": "user", "user": "user", "ai": "assistant", "assistant": "assistant"}
 _SILENT = ("text", "input_text", "output_text", "reasoning", "thinking", "reasoning_content")
 """Content blocks that are text, or beside it."""
-
-Drafts = dict[int, Draft[BaseMessage]]
-"""Messages of a batch, by their place in it."""
-
 
 # From the platform
 
@@ -102,87 +95,3 @@ def to_draft(message: BaseMessage) -> Draft[BaseMessage]:
         metadata=told if told.get("model_provider") == PROVIDER else {},
         obstacle=obstacle,
     )
-
-
-def out_of_turn(drafts: Drafts, stored: set[int], session_id: str | None) -> dict[int, str]:
-    """Return the messages that cannot be stored where they stand, and why.
-
-    Args:
-        drafts: The batch.
-        stored: The places of answers that the platform stored itself.
-        session_id: The one session that is shown, if it is not the whole conversation.
-    """
-    refused = {}
-    question: int | None = None
-    for at, draft in drafts.items():
-        if draft.role == "user":
-            if question is not None:
-                refused[question] = "a human message without an answer"
-            question = at
-            continue
-        if at not in stored:
-            if question is not None:
-                refused[question] = "a human message whose answer it did not store: ask with platform_history=True"
-            if at < max(stored, default=-1):
-                refused[at] = "an AI message before a turn that it has stored already: it would come after it"
-            elif session_id is not None:
-                refused[at] = "an AI message of your own in a session you choose: leave session_id out"
-        question = None
-    return refused
-
-
-def turns(drafts: Drafts, stored: set[int]) -> list[tuple[int, int | None]]:
-    """Return the place of each answer that the platform stored, and of its question if that is in the same batch."""
-    found: list[tuple[int, int | None]] = []
-    before: int | None = None
-    for at, draft in drafts.items():
-        if at in stored:
-            found.append((at, before))
-        before = at if draft.role == "user" else None
-    return found
-
-
-# When writing fails half way
-
-
-@dataclass(slots=True)
-class Progress:
-    """How far a batch came that could not be stored whole.
-
-    Attributes:
-        done: The places that are stored.
-        doubtful: The place of a message whose fate is unknown.
-        mark: What was listed before that one was written.
-    """
-
-    done: set[int] = field(default_factory=set)
-    doubtful: int | None = None
-    mark: Mark = field(default_factory=Mark)
-
-    def finds(self, text: str, entries: Sequence[Entry[BaseMessage]]) -> bool:
-        """Whether the doubtful message, which says `text`, is listed by now and not accounted for."""
-        return any(
-            entry.id == row.message_id and (row.is_user, row.content.strip()) == (False, text.strip())
-            for entry in entries
-            if (row := entry.row) is not None and not self.mark.covers(row)
-        )
-
-    def failed(self, at: int, error: XingchenError) -> XingchenError:
-        """Note that the message at this place failed, and return the error with how far the batch came."""
-        fate = "may or may not be stored"
-        if _is_refusal(error):
-            self.doubtful = None
-            fate = "is not stored"
-        error.message += (
-            f" [message {at} of the batch {fate}; those before it are stored, those after it are not: "
-            "add the same messages again to store the rest]"
-        )
-        error.args = (error.message, *error.args[1:])
-        return error
-
-
-def _is_refusal(error: XingchenError) -> bool:
-    """Whether the service certainly did not do what it was asked."""
-    if isinstance(error, APIConnectionError):
-        return not error.was_sent
-    return isinstance(error, APIStatusError) and error.status_code < 500

@@ -1,10 +1,8 @@
 """`XingchenChatMessageHistory`: the conversation the platform keeps, as a LangChain history."""
 
-import threading
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import nullcontext
-from itertools import groupby
 from math import ceil
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -12,22 +10,14 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 from langchain_core.runnables import ensure_config
 from pydantic import Field, PrivateAttr
 
-from langchain_xingchen._history_messages import (
-    PROVIDER,
-    Drafts,
-    Progress,
-    entry_to_message,
-    is_read_from,
-    out_of_turn,
-    to_draft,
-    turns,
-)
-from langchain_xingchen._history_reading import REMEMBERED, Walk
-from xingchen_core import Flow, UnsupportedOperationError, XingchenError
+from langchain_xingchen._history_messages import entry_to_message
+from langchain_xingchen._history_reading import Walk
+from langchain_xingchen._history_writing import Drafts, Place, Writer
+from xingchen_core import Flow
 from xingchen_core import characters as service
 from xingchen_core.characters import XingchenSettings
-from xingchen_core.characters.conversation import Conversation, Entry, Mark, whole_history
-from xingchen_core.characters.storing import CAPABILITIES, Capabilities, Draft, Unsupported, write, writing
+from xingchen_core.characters.conversation import Entry, whole_history
+from xingchen_core.characters.storing import CAPABILITIES, Capabilities, Unsupported, writing
 
 if TYPE_CHECKING:
     from langchain_core.chat_history import BaseChatMessageHistory as _Base
@@ -49,8 +39,6 @@ else:
 
 LARGEST_PAGE = 50
 """The service's limit on a page of the history."""
-
-_noting = threading.Lock()
 
 LONGEST_TURN = 300.0
 """Seconds for which the two reads of one turn under `RunnableWithMessageHistory` are the same."""
@@ -91,11 +79,8 @@ class XingchenChatMessageHistory(XingchenSettings, _Base):
     limit: int | None = Field(default=None, gt=0)
     unsupported: Unsupported = "raise"
 
-    _conversation: Conversation[BaseMessage] = PrivateAttr(default_factory=Conversation)
-    _known: dict[str, None] = PrivateAttr(default_factory=dict)
-    _unfinished: dict[Any, Progress] = PrivateAttr(default_factory=dict)
+    _writer: Writer = PrivateAttr(default_factory=Writer)
     _turn: tuple[float, list[BaseMessage]] | None = PrivateAttr(default=None)
-    _has_read: bool = PrivateAttr(default=False)
 
     def __init__(
         self, character_id: str, user_id: str, session_id: str | None = None, limit: int | None = None, **settings: Any
@@ -157,13 +142,13 @@ class XingchenChatMessageHistory(XingchenSettings, _Base):
                 before a turn that is stored already. A human message of an earlier batch whose answer turns out to be
                 none of the platform's is given up.
         """
-        drafts = self._storable(messages)
+        drafts = self._plan(messages)
         with self._writing(drafts):
             self.client().run(self._store(messages, drafts))
 
     async def aadd_messages(self, messages: Sequence[BaseMessage]) -> None:
         """As `add_messages`."""
-        drafts = self._storable(messages)
+        drafts = self._plan(messages)
         async with self._writing(drafts):
             await self.async_client().run(self._store(messages, drafts))
 
@@ -215,8 +200,8 @@ class XingchenChatMessageHistory(XingchenSettings, _Base):
     def _read(self) -> Flow[list[BaseMessage]]:
         limit = None if self.limit is None else self._window(self.limit)
         rows = yield from whole_history(self.character_id, self.user_id, session_id=self.session_id, limit=limit)
-        self._has_read = True
-        return [self._to_message(entry) for entry in self._conversation.merge(rows, self.limit)]
+        self._writer.has_read = True
+        return [self._to_message(entry) for entry in self._writer.conversation.merge(rows, self.limit)]
 
     def _window(self, limit: int) -> int:
         """Return how many messages to read, in whole pages, so that no own message is listed just outside of them.
@@ -226,7 +211,7 @@ class XingchenChatMessageHistory(XingchenSettings, _Base):
         return ceil((limit + self._unlisted()) / LARGEST_PAGE) * LARGEST_PAGE
 
     def _unlisted(self) -> int:
-        return sum(entry.own is not None for entry in self._conversation.merge([]))
+        return sum(entry.own is not None for entry in self._writer.conversation.merge([]))
 
     def _catch_up(self) -> Flow[None]:
         """Recognise the own messages that are listed by now, before pages are read one by one."""
@@ -235,8 +220,8 @@ class XingchenChatMessageHistory(XingchenSettings, _Base):
 
     def _newest(self) -> Flow[None]:
         rows = yield from whole_history(self.character_id, self.user_id, limit=self._window(1))
-        self._conversation.merge(rows)
-        self._has_read = True
+        self._writer.conversation.merge(rows)
+        self._writer.has_read = True
 
     def _walk(self, page_size: int) -> Walk:
         where: dict[str, Any] = {
@@ -245,7 +230,7 @@ class XingchenChatMessageHistory(XingchenSettings, _Base):
             "session_id": self.session_id,
         }
         return Walk(
-            self._conversation,
+            self._writer.conversation,
             page_size,
             page=lambda number: service.history(**where, page=number, page_size=page_size),
             whole=lambda: whole_history(**where),
@@ -275,107 +260,31 @@ class XingchenChatMessageHistory(XingchenSettings, _Base):
 
     # Writing
 
-    def _storable(self, messages: Sequence[BaseMessage]) -> Drafts:
-        """Return what is to be noted or written."""
-        drafts = {
-            at: to_draft(message)
-            for at, message in enumerate(messages)
-            if not is_read_from(message, self.character_id, self.user_id)
-        }
-        self._refuse(drafts, {at: why for at, draft in drafts.items() if (why := draft.refusal())})
-        stored = {at for at, draft in drafts.items() if not self._must_be_written(draft) and draft.role == "assistant"}
-        self._refuse(drafts, out_of_turn(drafts, stored, self.session_id))
-        if any(map(self._must_be_written, drafts.values())):
-            self._give_up_waiting()
-        for at, question in turns(drafts, stored):
-            told = drafts[at].metadata
-            if told["message_id"] in self._known or self.session_id not in (None, told.get("session_id")):
-                del drafts[at]
-                if question is not None:
-                    del drafts[question]
-        return drafts
+    @property
+    def _place(self) -> Place:
+        return Place(self.character_id, self.user_id, self.session_id)
 
-    def _refuse(self, drafts: Drafts, refused: dict[int, str]) -> None:
-        """Take out what cannot be stored, or say which and why."""
-        for at, why in sorted(refused.items()):
-            if self.unsupported == "raise":
-                raise UnsupportedOperationError(
-                    f"Message {at} ({type(drafts[at].payload).__name__}): the platform history cannot hold {why}. "
-                    "Nothing of the batch was stored. Leave the message out, or pass unsupported='skip'.",
-                    service=PROVIDER,
-                )
-            del drafts[at]
-
-    def _give_up_waiting(self) -> None:
-        """Forget questions of earlier batches: what follows them was not made by the platform."""
-        waiting = [entry.id for entry in self._conversation.merge([]) if entry.is_pending]
-        given_up = list(filter(self._conversation.forget, waiting))
-        if given_up and self.unsupported == "raise":
-            raise UnsupportedOperationError(
-                f"HumanMessage: {len(given_up)} added before still waited for an answer, and the platform history "
-                "cannot hold a human message whose answer it did not store (ask with platform_history=True). It is "
-                "given up now, and nothing of this batch was stored: add it again, or pass unsupported='skip'.",
-                service=PROVIDER,
-            )
-
-    def _must_be_written(self, draft: Draft[BaseMessage]) -> bool:
-        return draft.role == "assistant" and not draft.is_answer_to(self.character_id, self.user_id)
+    def _plan(self, messages: Sequence[BaseMessage]) -> Drafts:
+        return self._writer.plan(messages, self._place, self.unsupported)
 
     def _writing(self, drafts: Drafts) -> Any:
         """Return the lock of writers, if something is to be sent."""
-        if any(map(self._must_be_written, drafts.values())):
+        if any(map(self._place.must_be_written, drafts.values())):
             return writing(self, self.character_id, self.user_id)
         return nullcontext()
 
     def _store(self, messages: Sequence[BaseMessage], drafts: Drafts) -> Flow[None]:
-        """Note or write what no earlier attempt at the same batch has stored."""
-        batch = tuple((message.type, message.id, str(message.text)) for message in messages)
-        progress = self._unfinished.pop(batch, None) or Progress()
-        todo = {at: draft for at, draft in drafts.items() if at not in progress.done}
-        if any(map(self._must_be_written, todo.values())) or not self._has_read:
-            # What is listed now came before these messages, and is not the echo of a reminder, which has no id yet.
-            rows = (yield service.history(self.character_id, self.user_id)).items
-            entries = self._conversation.merge(rows)
-            if progress.doubtful in todo and progress.finds(todo[progress.doubtful].text, entries):
-                progress.done.add(progress.doubtful)
-                del todo[progress.doubtful]
-            progress.mark = Mark.of(rows)
-            self._has_read = True
-        for sends, run in groupby(todo, key=lambda at: self._must_be_written(todo[at])):
-            if not sends:
-                self._note([todo[at] for at in run])
-                continue
-            for at in run:
-                progress.done.update(earlier for earlier in todo if earlier < at)
-                progress.doubtful = at
-                self._unfinished[batch] = progress
-                try:
-                    yield from write(self._conversation, [todo[at]], self.character_id, self.user_id)
-                except XingchenError as error:
-                    raise progress.failed(at, error) from error.__cause__
-        self._unfinished.pop(batch, None)
+        yield from self._writer.store(messages, drafts, self._place)
         self._turn = None
-        for notes in (self._known, self._unfinished):
-            while len(notes) > REMEMBERED:
-                notes.pop(next(iter(notes)), None)
-
-    def _note(self, drafts: Sequence[Draft[BaseMessage]]) -> None:
-        """Note what needs no call: nobody else's message comes between a question and its answer."""
-        with _noting:
-            for _ in write(self._conversation, drafts, self.character_id, self.user_id):
-                raise AssertionError("what the platform stored itself is not sent")
-        self._known.update((draft.metadata["message_id"], None) for draft in drafts if draft.role == "assistant")
 
     def _clear(self) -> Flow[None]:
         yield from self._newest()  # what is listed now is older than the reset, whatever the clocks say
         yield service.reset(self.character_id, self.user_id)
-        self._conversation.reset()
-        self._unfinished.clear()
+        self._writer.reset()
         self._turn = None
 
     def __copy__(self) -> Self:
         """Copy the settings. The copy may get another `limit`, but knows nothing of this object's messages."""
         copied = super().__copy__()
-        copied._conversation, copied._known, copied._unfinished = Conversation(), {}, {}
-        copied._turn, copied._has_read = None, False
+        copied._writer, copied._turn = Writer(), None
         return copied

@@ -27,12 +27,13 @@ from langchain_core.runnables import RunnableLambda
 from langchain_core.runnables.history import RunnableWithMessageHistory
 
 from langchain_xingchen import ChatXingchen, XingchenChatMessageHistory
-from langchain_xingchen._history_messages import Progress
+from langchain_xingchen._history_writing import Progress
 from xingchen_core import (
     APIConnectionError,
     AuthenticationError,
     BadRequestError,
     ConfigurationError,
+    InternalServerError,
     NotFoundError,
     UnsupportedOperationError,
     characters,
@@ -515,6 +516,20 @@ def test_a_message_of_unknown_fate_is_looked_for(
     expected = ["一", "二", "三"] if kind == "drop" else ["二", "三"]
     assert texts(history.read()) == expected
     assert reminders(emulator) == (sent if kind == "drop" else sent[1:])
+
+
+def test_a_failure_before_the_rest_is_written(emulator: Emulator, use: Callable[..., Sync]) -> None:
+    """If the second attempt fails before it writes anything, the third still knows how far the first one came."""
+    history = use(max_retries=0)
+    batch = [AIMessage("一"), AIMessage("二")]
+    emulator.fail("status", status=400, path="/chat/reminder", after=1)
+    with pytest.raises(BadRequestError):
+        history.add(*batch)
+    emulator.fail("status", status=503, path="/histories")
+    with pytest.raises(InternalServerError):
+        history.add(*batch)
+    history.add(*batch)
+    assert texts(history.read()) == ["一", "二"]
 
 
 def test_a_message_alike_is_not_the_doubtful_one(emulator: Emulator, use: Callable[..., Sync]) -> None:
