@@ -46,6 +46,7 @@ def test_example_shows(example: str) -> None:
             "ALIBABA_CLOUD_ACCESS_KEY_ID": "testid",
             "ALIBABA_CLOUD_ACCESS_KEY_SECRET": "testsecret",
             "BEEBOT_BASE_URL": emulator.url,
+            "BEEBOT_STREAM_BASE_URL": emulator.url,
             "BEEBOT_INSTANCE_ID": "chatbot-cn-demo",
             "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]),
             "PYTHONUTF8": "1",

@@ -140,16 +140,20 @@ class BeebotSettings(AccessKeySettings):
     @model_validator(mode="after")
     def _resolve_stream(self) -> Self:
         self.__dict__["api_key"] = None  # some other service's: frameworks hand one to every model
-        if self.stream_base_url is None:
-            if self.base_url is not None and "base_url" in self.model_fields_set:
-                self.__dict__["stream_base_url"] = self.base_url  # given in the code, it replaces every host
-            elif url := environment(STREAM_BASE_URL_VARIABLE):
-                self.__dict__["stream_base_url"] = origin(url, STREAM_BASE_URL_VARIABLE)
+        url = environment(STREAM_BASE_URL_VARIABLE)
+        if url and self.stream_base_url is None and not self._has_own_base_url():
+            self.__dict__["stream_base_url"] = origin(url, STREAM_BASE_URL_VARIABLE)
         return self
+
+    def _has_own_base_url(self) -> bool:
+        """Whether `base_url` was given in the code: then it replaces every host."""
+        return self.base_url is not None and "base_url" in self.model_fields_set
 
     def stream_origin(self) -> str:
         """Return the origin of the stream."""
-        return self.stream_base_url or STREAM_HOST
+        if self.stream_base_url is not None:
+            return self.stream_base_url
+        return self.base_url if self.base_url is not None and self._has_own_base_url() else STREAM_HOST
 
 
 def rpc(
