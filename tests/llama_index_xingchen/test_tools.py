@@ -229,6 +229,8 @@ def get_route(start: str, end: str) -> str:
 @pytest.mark.parametrize("kind", ["agent", "agent, not streamed", "workflow"])
 def test_a_task_of_two_functions(llm: Xingchen, emulator: Any, kind: str, at_once: bool) -> None:
     """Item 33: one after the other or both at once, the results go back and the agent answers with them."""
+    if at_once and kind == "agent, not streamed" and "allow_parallel_tool_calls" not in FunctionAgent.model_fields:
+        pytest.skip("an older LlamaIndex lets an agent that does not stream call one function at a time")
     calls = [
         {"name": "get_weather", "arguments": {"place": {"city": "杭州"}}},
         {"name": "get_route", "arguments": {"start": "城站", "end": "西湖"}},
