@@ -30,8 +30,10 @@ MODEL_CONFIG = ConfigDict(
     arbitrary_types_allowed=True,
     populate_by_name=True,
     protected_namespaces=(),
+    defer_build=True,
 )
-"""Of every chat model: it must be said again where LangChain's laxer one would be inherited."""
+"""Of every chat model: it must be said again where LangChain's laxer one would be inherited. The first object, not the
+import, pays for pydantic's schema."""
 
 
 class XingchenChatModel(BaseChatModel, ConnectionSettings):

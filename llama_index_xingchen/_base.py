@@ -41,9 +41,10 @@ MODEL_CONFIG = ConfigDict(
     arbitrary_types_allowed=True,
     populate_by_name=True,
     protected_namespaces=(),
-    defer_build=False,
+    defer_build=True,
 )
-"""Of every LLM: it must be said again where LlamaIndex's laxer one would be inherited."""
+"""Of every LLM: it must be said again where LlamaIndex's laxer one would be inherited. The first object, not the
+import, pays for pydantic's schema."""
 
 _SECRETS = ("api_key", "access_key_id", "access_key_secret", "security_token")
 
@@ -56,7 +57,7 @@ class XingchenLLM(LLM, ConnectionSettings):
         system_prompt: Sent as the first system message of every call, unless the messages have it already.
     """
 
-    model_config = ConfigDict(defer_build=True)  # nobody makes one of these; its validator would only slow the import
+    model_config = MODEL_CONFIG
 
     additional_kwargs: dict[str, Any] = Field(default_factory=dict)
 

@@ -96,7 +96,11 @@ class ConnectionSettings(BaseModel):
     """
 
     model_config = ConfigDict(
-        extra="forbid", hide_input_in_errors=True, arbitrary_types_allowed=True, protected_namespaces=()
+        extra="forbid",
+        hide_input_in_errors=True,
+        arbitrary_types_allowed=True,
+        protected_namespaces=(),
+        defer_build=True,  # this one is a base class only
     )
 
     service: ClassVar[Service]

@@ -28,7 +28,7 @@ class Message(BaseModel):
         tool_calls: Functions an assistant message called.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     role: Role
     content: str = ""

@@ -11,7 +11,7 @@ from xingchen_core import Call, Flow
 from xingchen_core._call import Page
 from xingchen_core.characters import HistoryMessage
 from xingchen_core.characters.conversation import Conversation, whole_history
-from xingchen_core.characters.history import history
+from xingchen_core.characters.platform_history import history
 
 
 def row(number: int, at: int | None = None) -> HistoryMessage:

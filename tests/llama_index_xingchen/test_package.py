@@ -4,6 +4,8 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
+from typing import Any
 
 PROBE = """
 import json, sys, time
@@ -13,26 +15,28 @@ def packages():
     return {name.partition(".")[0] for name in sys.modules}
 
 before = packages()
-import xingchen_core.characters
-
-def seconds():
-    began = time.process_time()
-    import llama_index_xingchen.llms
-    took = time.process_time() - began
-    for name in [name for name in sys.modules if name.startswith("llama_index_xingchen")]:
-        del sys.modules[name]
-    return took
-
-took = sorted(seconds() for _ in range(5))
-print(json.dumps({"median": took[2], "added": sorted(packages() - before)}))
+began = time.process_time()
+from llama_index_xingchen import Xingchen
+took = time.process_time() - began
+print(json.dumps({"took": took, "added": sorted(packages() - before)}))
 """
 
 
-def test_it_costs_little_on_top_of_llama_index() -> None:
-    """Items 76 and 77: importing it adds no package of another distribution, and takes less than 50 ms of CPU."""
+def test_it_costs_little_on_top_of_llama_index(tmp_path: Path) -> None:
+    """Items 76 and 77: importing it all, core included, takes less than 50 ms of CPU and no other distribution.
+
+    The best of seven processes, with bytecode as an installed package has it: a busy machine doubles any single one.
+    """
     path = os.pathsep.join(entry for entry in sys.path if entry)
+    own = {"PYTHONPATH": path, "PYTHONPYCACHEPREFIX": str(tmp_path), "PYTHONDONTWRITEBYTECODE": ""}
     command = [sys.executable, "-W", "error", "-c", PROBE]
-    result = subprocess.run(command, capture_output=True, text=True, check=True, env={**os.environ, "PYTHONPATH": path})
-    measured = json.loads(result.stdout)
-    assert [name for name in measured["added"] if name not in sys.stdlib_module_names] == ["xingchen_core"]
-    assert measured["median"] < 0.05
+
+    def measured() -> dict[str, Any]:
+        done = subprocess.run(command, capture_output=True, text=True, check=True, env={**os.environ, **own})
+        return json.loads(done.stdout)  # type: ignore[no-any-return]
+
+    measured()  # writes the bytecode
+    runs = [measured() for _ in range(7)]
+    added = [name for name in runs[0]["added"] if name not in sys.stdlib_module_names]
+    assert added == ["llama_index_xingchen", "xingchen_core"]
+    assert min(run["took"] for run in runs) < 0.05

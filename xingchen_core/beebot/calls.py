@@ -14,7 +14,9 @@ from xingchen_core.chat import ChatReply
 
 
 class _Answer(BaseModel):
-    model_config = ConfigDict(alias_generator=to_pascal, populate_by_name=True, extra="allow", frozen=True)
+    model_config = ConfigDict(
+        alias_generator=to_pascal, populate_by_name=True, extra="allow", frozen=True, defer_build=True
+    )
 
 
 class Welcome(_Answer):

@@ -43,7 +43,13 @@ class BeebotParameters(BaseModel):
         model_kwargs: Merged into the parameters, under the service's names, for what is not known here yet.
     """
 
-    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True, protected_namespaces=(), populate_by_name=True)
+    model_config = ConfigDict(
+        extra="forbid",
+        hide_input_in_errors=True,
+        protected_namespaces=(),
+        populate_by_name=True,
+        defer_build=True,
+    )
 
     instance_id: str | None = None
     api: Literal["stream", "rpc"] = "stream"

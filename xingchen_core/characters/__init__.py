@@ -2,9 +2,9 @@
 
 | file | about |
 | --- | --- |
-| `chat.py`, `replies.py` | chat and group chat, whole and streamed; stop; what comes back |
+| `chats.py`, `replies.py` | chat and group chat, whole and streamed; stop; what comes back |
 | `group.py` | who speaks next |
-| `history.py` | the platform's own history: read, rate, remind, reset; generated pictures |
+| `platform_history.py` | the platform's own history: read, rate, remind, reset; generated pictures |
 | `management.py` | characters as data |
 | `memory.py` | facts, summaries and personas from dialogue and documents; document conversion |
 | `knowledge.py` | knowledge bases and their files |
@@ -12,99 +12,203 @@
 | `models.py` | what a request is made of |
 """
 
-from xingchen_core.characters.chat import (
-    chat,
-    fresh_user_id,
-    stop_generation,
-    stream_chat,
+from typing import TYPE_CHECKING
+
+from xingchen_core._lazy import lazy_names
+
+if TYPE_CHECKING:
+    from xingchen_core.characters.chats import (
+        chat,
+        fresh_user_id,
+        stop_generation,
+        stream_chat,
+    )
+    from xingchen_core.characters.completions import (
+        CompletionRequest,
+        chat_completion,
+        completion,
+        stream_chat_completion,
+        stream_completion,
+    )
+    from xingchen_core.characters.group import (
+        NextSpeaker,
+        next_speaker,
+        with_speaker,
+    )
+    from xingchen_core.characters.knowledge import (
+        KnowledgeBase,
+        KnowledgeFile,
+        add_files,
+        all_files,
+        all_knowledge_bases,
+        create_knowledge_base,
+        delete_file,
+        delete_knowledge_base,
+        rename_file,
+        search_files,
+        search_knowledge_bases,
+        update_knowledge_base,
+        wait_for_files,
+    )
+    from xingchen_core.characters.management import (
+        AdvancedConfig,
+        CharacterRecord,
+        CharacterVersion,
+        KVMemoryConfig,
+        LongTermMemory,
+        Permissions,
+        StoredFile,
+        StoredPlugin,
+        all_characters,
+        create,
+        delete,
+        details,
+        edit,
+        recommend_version,
+        save_version,
+        search,
+        update,
+        versions,
+    )
+    from xingchen_core.characters.memory import (
+        Conversion,
+        conversion,
+        convert_document,
+        converted_document,
+        describe_file,
+        describe_text,
+        extract_facts,
+        extract_summary,
+    )
+    from xingchen_core.characters.models import (
+        Character,
+        CharacterParameters,
+        ChatRequest,
+        Function,
+        GroupChat,
+        GroupMember,
+        Memory,
+        MemoryTag,
+        PlatformPlugin,
+        RejectAnswerPlugin,
+        RejectCondition,
+        RejectKeyword,
+        Scenario,
+        TextToImagePlugin,
+        XingchenSettings,
+    )
+    from xingchen_core.characters.platform_history import (
+        GeneratedImage,
+        HistoryMessage,
+        Issuer,
+        all_history,
+        history,
+        image,
+        rate,
+        remind,
+        reset,
+        wait_for_image,
+    )
+    from xingchen_core.characters.replies import ChatReader
+
+__getattr__ = lazy_names(
+    __name__,
+    {
+        "chats": (
+            "chat",
+            "fresh_user_id",
+            "stop_generation",
+            "stream_chat",
+        ),
+        "completions": (
+            "CompletionRequest",
+            "chat_completion",
+            "completion",
+            "stream_chat_completion",
+            "stream_completion",
+        ),
+        "group": (
+            "NextSpeaker",
+            "next_speaker",
+            "with_speaker",
+        ),
+        "platform_history": (
+            "GeneratedImage",
+            "HistoryMessage",
+            "Issuer",
+            "all_history",
+            "history",
+            "image",
+            "rate",
+            "remind",
+            "reset",
+            "wait_for_image",
+        ),
+        "knowledge": (
+            "KnowledgeBase",
+            "KnowledgeFile",
+            "add_files",
+            "all_files",
+            "all_knowledge_bases",
+            "create_knowledge_base",
+            "delete_file",
+            "delete_knowledge_base",
+            "rename_file",
+            "search_files",
+            "search_knowledge_bases",
+            "update_knowledge_base",
+            "wait_for_files",
+        ),
+        "management": (
+            "AdvancedConfig",
+            "CharacterRecord",
+            "CharacterVersion",
+            "KVMemoryConfig",
+            "LongTermMemory",
+            "Permissions",
+            "StoredFile",
+            "StoredPlugin",
+            "all_characters",
+            "create",
+            "delete",
+            "details",
+            "edit",
+            "recommend_version",
+            "save_version",
+            "search",
+            "update",
+            "versions",
+        ),
+        "memory": (
+            "Conversion",
+            "conversion",
+            "convert_document",
+            "converted_document",
+            "describe_file",
+            "describe_text",
+            "extract_facts",
+            "extract_summary",
+        ),
+        "models": (
+            "Character",
+            "CharacterParameters",
+            "ChatRequest",
+            "Function",
+            "GroupChat",
+            "GroupMember",
+            "Memory",
+            "MemoryTag",
+            "PlatformPlugin",
+            "RejectAnswerPlugin",
+            "RejectCondition",
+            "RejectKeyword",
+            "Scenario",
+            "TextToImagePlugin",
+            "XingchenSettings",
+        ),
+        "replies": ("ChatReader",),
+    },
 )
-from xingchen_core.characters.completions import (
-    CompletionRequest,
-    chat_completion,
-    completion,
-    stream_chat_completion,
-    stream_completion,
-)
-from xingchen_core.characters.group import (
-    NextSpeaker,
-    next_speaker,
-    with_speaker,
-)
-from xingchen_core.characters.history import (
-    GeneratedImage,
-    HistoryMessage,
-    Issuer,
-    all_history,
-    history,
-    image,
-    rate,
-    remind,
-    reset,
-    wait_for_image,
-)
-from xingchen_core.characters.knowledge import (
-    KnowledgeBase,
-    KnowledgeFile,
-    add_files,
-    all_files,
-    all_knowledge_bases,
-    create_knowledge_base,
-    delete_file,
-    delete_knowledge_base,
-    rename_file,
-    search_files,
-    search_knowledge_bases,
-    update_knowledge_base,
-    wait_for_files,
-)
-from xingchen_core.characters.management import (
-    AdvancedConfig,
-    CharacterRecord,
-    CharacterVersion,
-    KVMemoryConfig,
-    LongTermMemory,
-    Permissions,
-    StoredFile,
-    StoredPlugin,
-    all_characters,
-    create,
-    delete,
-    details,
-    edit,
-    recommend_version,
-    save_version,
-    search,
-    update,
-    versions,
-)
-from xingchen_core.characters.memory import (
-    Conversion,
-    conversion,
-    convert_document,
-    converted_document,
-    describe_file,
-    describe_text,
-    extract_facts,
-    extract_summary,
-)
-from xingchen_core.characters.models import (
-    Character,
-    CharacterParameters,
-    ChatRequest,
-    Function,
-    GroupChat,
-    GroupMember,
-    Memory,
-    MemoryTag,
-    PlatformPlugin,
-    RejectAnswerPlugin,
-    RejectCondition,
-    RejectKeyword,
-    Scenario,
-    TextToImagePlugin,
-    XingchenSettings,
-)
-from xingchen_core.characters.replies import ChatReader
 
 __all__ = [
     "AdvancedConfig",

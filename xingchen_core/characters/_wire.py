@@ -20,7 +20,12 @@ class WireModel(BaseModel):
     """An object of the service: snake_case here, camelCase on the wire."""
 
     model_config = ConfigDict(
-        alias_generator=to_camel, populate_by_name=True, extra="forbid", frozen=True, protected_namespaces=()
+        alias_generator=to_camel,
+        populate_by_name=True,
+        extra="forbid",
+        frozen=True,
+        protected_namespaces=(),
+        defer_build=True,  # most programs use few of them, and all would pay when they start
     )
 
     def wire(self) -> dict[str, Any]:

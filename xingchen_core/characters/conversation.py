@@ -15,7 +15,7 @@ from typing import Any, Generic, Self, TypeVar
 
 from xingchen_core._call import Call, Flow
 from xingchen_core.characters._wire import LARGEST_PAGE
-from xingchen_core.characters.history import HistoryMessage, all_history
+from xingchen_core.characters.platform_history import HistoryMessage, all_history
 
 M = TypeVar("M")
 

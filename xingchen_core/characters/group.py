@@ -1,4 +1,4 @@
-"""Who speaks next in a group chat: `POST /v2/api/groupchat/nextSpeaker`. The chat itself is in `chat.py`."""
+"""Who speaks next in a group chat: `POST /v2/api/groupchat/nextSpeaker`. The chat itself is in `chats.py`."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 from xingchen_core._call import Call, Flow
 from xingchen_core._errors import ConfigurationError
 from xingchen_core.characters._wire import post
-from xingchen_core.characters.chat import group_body
+from xingchen_core.characters.chats import group_body
 from xingchen_core.characters.models import ChatRequest
 from xingchen_core.characters.replies import read_usage
 from xingchen_core.chat import Usage

@@ -215,7 +215,13 @@ class CharacterParameters(BaseModel):
         model_kwargs: Merged into the request's `parameters` object, for what is not known here yet.
     """
 
-    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True, protected_namespaces=(), populate_by_name=True)
+    model_config = ConfigDict(
+        extra="forbid",
+        hide_input_in_errors=True,
+        protected_namespaces=(),
+        populate_by_name=True,
+        defer_build=True,
+    )
 
     character_id: str | None = None
     version: int | None = None

@@ -1,6 +1,6 @@
 """What comes back from a chat with a character: whole answers, and the events of a stream.
 
-Source: Xingchen HTTP API, chat responses and streaming. The calls are in `chat.py`.
+Source: Xingchen HTTP API, chat responses and streaming. The calls are in `chats.py`.
 """
 
 import uuid

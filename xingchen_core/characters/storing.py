@@ -12,7 +12,7 @@ from xingchen_core._config import ConnectionSettings
 from xingchen_core._errors import UnsupportedOperationError
 from xingchen_core._locks import ProcessLock
 from xingchen_core.characters.conversation import Conversation
-from xingchen_core.characters.history import remind
+from xingchen_core.characters.platform_history import remind
 
 M = TypeVar("M")
 

@@ -1,6 +1,6 @@
 """Faults of the vendor's Python SDK 1.1.5, by their number in our list, and what our chat does in their place.
 
-Those of building a request or reading an answer are in `test_chat.py`, `test_replies.py` and `test_chat_reader.py`.
+Those of building a request or reading an answer are in `test_chats.py`, `test_replies.py` and `test_chat_reader.py`.
 """
 
 import json

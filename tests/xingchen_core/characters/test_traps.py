@@ -1,6 +1,6 @@
 """Traps of the protocol and faults of the vendor's SDK in the calls beyond chat, by their numbers.
 
-Those of chat are tested where chat is: `test_chat.py`, `test_chat_reader.py`, `test_replies.py`, `test_service.py`,
+Those of chat are tested where chat is: `test_chats.py`, `test_chat_reader.py`, `test_replies.py`, `test_service.py`,
 `test_sdk_faults.py`.
 """
 

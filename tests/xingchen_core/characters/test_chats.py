@@ -26,7 +26,7 @@ from xingchen_core.characters import (
     stop_generation,
     stream_chat,
 )
-from xingchen_core.characters.chat import join_roles
+from xingchen_core.characters.chats import join_roles
 from xingchen_core.chat import ToolCall
 
 CHARACTER = "0123456789abcdef0123456789abcdef"
