@@ -113,6 +113,7 @@ class APIStatusError(XingchenError):
     Attributes:
         status_code: The status the service named, in the body or in the stream; else HTTP's.
         retry_after: Seconds to wait as told by the service, else `None`.
+        retry_limit: The most repetitions that make sense, where the service's documents name one.
         response: The `httpx.Response`, without the request's secrets; `None` if the failure came inside a stream.
     """
 
@@ -127,6 +128,7 @@ class APIStatusError(XingchenError):
         partial_text: str = "",
         is_retryable: bool | None = None,
         retry_after: float | None = None,
+        retry_limit: int | None = None,
     ) -> None:
         super().__init__(
             message,
@@ -138,6 +140,7 @@ class APIStatusError(XingchenError):
         )
         self.status_code = status_code
         self.retry_after = retry_after
+        self.retry_limit = retry_limit
         self.response: httpx.Response | None = None
 
 

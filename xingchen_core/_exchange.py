@@ -148,6 +148,9 @@ class Exchange:
 
     def _answered(self, error: APIStatusError, response: httpx.Response) -> APIStatusError:
         """Add what the response knows of a refusal."""
+        if self._service.advise is not None and (advice := self._service.advise(error, response.url.host)):
+            error.message = f"{error.message.rstrip('.')}. {advice}"
+            error.args = (error.message,)
         error.service = self._service.name
         error.request_id = error.request_id or response.headers.get("x-request-id")
         error.retry_after = retry_after(response.headers)

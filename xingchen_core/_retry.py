@@ -49,14 +49,21 @@ def seconds_to_wait(error: BaseException | None, attempt: int) -> float:
 
 def policy(request: Request, max_retries: int) -> dict[str, Any]:
     """Return the arguments of `tenacity.Retrying` and `tenacity.AsyncRetrying`."""
-    from tenacity import retry_if_exception, stop_after_attempt, stop_before_delay
+    from tenacity import stop_after_attempt, stop_before_delay
 
-    def wait(state: "RetryCallState") -> float:
-        return seconds_to_wait(state.outcome.exception() if state.outcome else None, state.attempt_number)
+    def error_of(state: "RetryCallState") -> BaseException | None:
+        return state.outcome.exception() if state.outcome else None
+
+    def worth_it(state: "RetryCallState") -> bool:
+        error = error_of(state)
+        if error is None or not may_resend(error, request):
+            return False
+        limit = error.retry_limit if isinstance(error, APIStatusError) else None
+        return limit is None or state.attempt_number <= limit
 
     return {
-        "retry": retry_if_exception(lambda error: may_resend(error, request)),
+        "retry": worth_it,
         "stop": stop_after_attempt(1 + max_retries) | stop_before_delay(LONGEST_TOTAL),
-        "wait": wait,
+        "wait": lambda state: seconds_to_wait(error_of(state), state.attempt_number),
         "reraise": True,
     }

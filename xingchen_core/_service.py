@@ -24,6 +24,8 @@ class Service:
     """Sent with every request."""
     read_failure: Callable[[int, Any], APIStatusError | None]
     """(HTTP status, decoded body) -> the failure it reports, `None` for a success. HTTP 200 can be a failure."""
+    advise: Callable[[APIStatusError, str], str] | None = None
+    """(a refusal, the host that answered) -> what the caller can do about it, said after the service's own words."""
 
     @property
     def region(self) -> str:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
+from pydantic_core import from_json
 
 Role = Literal["system", "user", "assistant", "function"]
 
@@ -16,6 +17,45 @@ class ToolCall:
     name: str
     arguments: dict[str, Any]
     id: str = ""
+    written: str | None = None
+    """The arguments as the model wrote them, where that is no JSON object; `arguments` is then empty."""
+
+
+@dataclass(slots=True)
+class ToolCallPiece:
+    """A piece of a function call that is still being written. Pieces of one `index` belong together."""
+
+    index: int
+    arguments: str = ""
+    """To be joined without any change: spaces count."""
+    name: str | None = None
+    id: str | None = None
+
+
+def joined_calls(pieces: Iterable[ToolCallPiece]) -> tuple[ToolCall, ...]:
+    """Return the calls that pieces make up, ordered by index."""
+    calls: dict[int, list[ToolCallPiece]] = {}
+    for piece in pieces:
+        calls.setdefault(piece.index, []).append(piece)
+    return tuple(
+        written_call(
+            "".join(p.name for p in parts if p.name),
+            "".join(p.arguments for p in parts),
+            next((p.id for p in parts if p.id), ""),
+        )
+        for _, parts in sorted(calls.items())
+    )
+
+
+def written_call(name: str, text: str, id: str) -> ToolCall:
+    """Return a call from its arguments as text. A model may write what is no JSON object: it is kept as written."""
+    try:
+        arguments = from_json(text) if text.strip() else {}
+    except ValueError:
+        arguments = None
+    if isinstance(arguments, dict):
+        return ToolCall(name, arguments, id)
+    return ToolCall(name, {}, id, written=text)
 
 
 class Message(BaseModel):
@@ -88,6 +128,8 @@ class ChatDelta:
     usage: Usage | None = None
     metadata: dict[str, Any] = field(default_factory=dict)
     additional: dict[str, Any] | None = None
+    pieces: tuple[ToolCallPiece, ...] = ()
+    """Of function calls, where the service sends them in pieces; then `tool_calls` stays empty."""
 
 
 def gathered(deltas: Iterable[ChatDelta]) -> ChatReply:
@@ -98,7 +140,10 @@ def gathered(deltas: Iterable[ChatDelta]) -> ChatReply:
         last.metadata.get("final_text", "".join(piece.text for piece in pieces)),
         name=next((piece.name for piece in pieces if piece.name), None),
         reasoning="".join(piece.reasoning for piece in pieces),
-        tool_calls=tuple(call for piece in pieces for call in piece.tool_calls),
+        tool_calls=(
+            *(call for piece in pieces for call in piece.tool_calls),
+            *joined_calls(part for piece in pieces for part in piece.pieces),
+        ),
         finish_reason=last.finish_reason,
         additional=last.additional or {},
     )
