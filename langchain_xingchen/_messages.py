@@ -13,7 +13,8 @@ from langchain_core.messages import (
     message_chunk_to_message,
 )
 from langchain_core.messages.ai import UsageMetadata
-from langchain_core.messages.tool import tool_call_chunk
+from langchain_core.messages.tool import invalid_tool_call, tool_call_chunk
+from langchain_core.messages.tool import tool_call as create_tool_call
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 
 from xingchen_core import Answer, ChatDelta, ChatReply, Message, ToolCall, UnsupportedOperationError, Usage
@@ -96,7 +97,12 @@ def _to_ai_message(answer: Answer, reply: ChatReply, provider: str, usage: Usage
         content=answer.text,
         name=answer.name,
         additional_kwargs={**_additional(answer.reasoning), **answer.additional},
-        tool_calls=[{"name": c.name, "args": c.arguments, "id": c.id, "type": "tool_call"} for c in answer.tool_calls],
+        tool_calls=[
+            create_tool_call(name=c.name, args=c.arguments, id=c.id) for c in answer.tool_calls if c.written is None
+        ],
+        invalid_tool_calls=[
+            invalid_tool_call(name=c.name, args=c.written, id=c.id) for c in answer.tool_calls if c.written is not None
+        ],
         usage_metadata=_usage(usage),
         response_metadata={
             "model_provider": provider,
@@ -111,12 +117,12 @@ def to_chunk(delta: ChatDelta, provider: str) -> ChatGenerationChunk:
     """Return a piece of an answer. What is known only at the end is on the last chunk: LangChain concatenates strings
     and adds up numbers that come twice.
     """
-    if delta.last or delta.tool_calls:
+    if delta.last or delta.tool_calls or delta.pieces or delta.additional:
         # Calls must be there when the chunk is made: only then does it parse them.
         calls = [
             tool_call_chunk(name=c.name, args=json.dumps(c.arguments, ensure_ascii=False), id=c.id, index=at)
             for at, c in enumerate(delta.tool_calls)
-        ]
+        ] + [tool_call_chunk(name=p.name, args=p.arguments, id=p.id, index=p.index) for p in delta.pieces]
         message = AIMessageChunk(
             content=delta.text,
             tool_call_chunks=calls,

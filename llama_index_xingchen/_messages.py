@@ -20,7 +20,7 @@ from llama_index.core.base.llms.types import (
 from pydantic_core import from_json
 
 from xingchen_core import Answer, ChatDelta, ChatReply, Message, ToolCall, UnsupportedOperationError, Usage
-from xingchen_core.chat import Role
+from xingchen_core.chat import Role, ToolCallPiece, written_call
 
 _ROLES: dict[MessageRole, Role] = {
     MessageRole.SYSTEM: "system",
@@ -95,11 +95,11 @@ def arguments(value: dict[str, Any] | str | None) -> dict[str, Any]:
 def to_response(reply: ChatReply) -> ChatResponse:
     """Return a whole answer; the first of several, all of which are in `raw["answers"]`."""
     answer = reply.answers[0]
-    raw = _raw(answer.finish_reason, reply.usage, reply.metadata | answer.metadata)
+    raw = _raw(answer.finish_reason, reply.usage, reply.metadata | answer.metadata | answer.additional)
     if len(reply.answers) > 1:
         raw["answers"] = [_alternative(one) for one in reply.answers]
     return ChatResponse(
-        message=_to_chat_message(answer.text, answer.reasoning, answer.tool_calls, answer.name, reply.metadata),
+        message=_to_chat_message(answer, reply.metadata),
         raw=raw,
         additional_kwargs=_counts(reply.usage),
     )
@@ -126,6 +126,7 @@ class Responses:
         self._text = ""
         self._reasoning = ""
         self._calls: tuple[ToolCall, ...] = ()
+        self._growing: dict[int, ToolCall] = {}
         self._name: str | None = None
 
     def add(self, delta: ChatDelta) -> ChatResponse:
@@ -134,12 +135,26 @@ class Responses:
         self._reasoning += delta.reasoning
         self._calls += delta.tool_calls
         self._name = delta.name or self._name
+        for piece in delta.pieces:
+            self._grow(piece)
+        calls = self._calls + tuple(call for _, call in sorted(self._growing.items()))
+        told = delta.additional or {}
+        if delta.last:
+            calls = tuple(c if c.written is None else written_call(c.name, c.written, c.id) for c in calls)
+        answer = Answer(self._text, self._name, self._reasoning, calls, additional=told)
         additional = {"thinking_delta": delta.reasoning} if delta.reasoning else {}
         return ChatResponse(
-            message=_to_chat_message(self._text, self._reasoning, self._calls, self._name, delta.metadata),
+            message=_to_chat_message(answer, delta.metadata),
             delta=delta.text,
-            raw=_raw(delta.finish_reason, delta.usage, delta.metadata) if delta.last else {},
+            raw=_raw(delta.finish_reason, delta.usage, delta.metadata | told) if delta.last else dict(told),
             additional_kwargs=additional | _counts(delta.usage),
+        )
+
+    def _grow(self, piece: ToolCallPiece) -> None:
+        """Add a piece to its call. Until the end the arguments are text: half of an object is none."""
+        so_far = self._growing.get(piece.index) or ToolCall("", {}, "", written="")
+        self._growing[piece.index] = ToolCall(
+            so_far.name + (piece.name or ""), {}, so_far.id or piece.id or "", f"{so_far.written}{piece.arguments}"
         )
 
 
@@ -147,29 +162,43 @@ _STORED = ("message_id", "chat_id", "query_id", "character_id", "user_id", "is_s
 """What a chat store must know of an answer that the service has stored itself, so as not to store it again."""
 
 
-def _to_chat_message(
-    text: str, reasoning: str, calls: Sequence[ToolCall], name: str | None, metadata: Mapping[str, Any]
-) -> ChatMessage:
+def _to_chat_message(answer: Answer, metadata: Mapping[str, Any]) -> ChatMessage:
     """Return an answer. It has exactly one text block: LlamaIndex joins several by newlines."""
-    blocks: list[ContentBlock] = [TextBlock(text=text)]
+    blocks: list[ContentBlock] = [TextBlock(text=answer.text)]
     # Prompts that quote a history print the additional keywords, so nothing that can be elsewhere goes there.
     additional: dict[str, Any] = {}
-    if reasoning:
-        blocks.insert(0, ThinkingBlock(content=reasoning))
-    if calls:
-        blocks += [ToolCallBlock(tool_call_id=c.id, tool_name=c.name, tool_kwargs=c.arguments) for c in calls]
-        additional["tool_calls"] = [_tool_call(call) for call in calls]
-    if name:
-        additional["name"] = name
+    if answer.reasoning:
+        blocks.insert(0, ThinkingBlock(content=answer.reasoning))
+    blocks += [_citation(cited) for cited in answer.additional.get("citations") or () if cited.get("text")]
+    if answer.tool_calls:
+        blocks += [
+            ToolCallBlock(
+                tool_call_id=c.id, tool_name=c.name, tool_kwargs=c.arguments if c.written is None else c.written
+            )
+            for c in answer.tool_calls
+        ]
+        additional["tool_calls"] = [_tool_call(call) for call in answer.tool_calls]
+    if answer.name:
+        additional["name"] = answer.name
     if metadata.get("is_saved"):
         additional |= {name: metadata[name] for name in _STORED if name in metadata}
     return ChatMessage(role=MessageRole.ASSISTANT, blocks=blocks, additional_kwargs=additional)
 
 
+def _citation(cited: Mapping[str, Any]) -> CitationBlock:
+    """Return what a part of the answer refers to; `start` and `end` slice the answer's text."""
+    return CitationBlock(
+        cited_content=TextBlock(text=cited["text"]),
+        source=str(cited.get("url") or cited.get("doc_id") or cited.get("doc_name") or ""),
+        title=str(cited.get("title") or cited.get("doc_name") or ""),
+        additional_location_info={name: cited[name] for name in ("start", "end", "number")},
+    )
+
+
 def _tool_call(call: ToolCall) -> dict[str, Any]:
     """Return a call in the form that LlamaIndex's streaming programs look for beside the blocks."""
-    function = {"name": call.name, "arguments": json.dumps(call.arguments, ensure_ascii=False)}
-    return {"id": call.id, "type": "function", "function": function}
+    written = json.dumps(call.arguments, ensure_ascii=False) if call.written is None else call.written
+    return {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": written}}
 
 
 def _raw(finish_reason: str | None, usage: Usage | None, metadata: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,7 +1,6 @@
 """`Beebot`: a Beebot robot as a LlamaIndex LLM."""
 
 from collections.abc import AsyncGenerator, Generator, Sequence
-from contextlib import aclosing, closing
 from typing import Any
 
 from llama_index.core.base.llms.types import ChatMessage, ChatResponse, LLMMetadata
@@ -98,15 +97,15 @@ class Beebot(XingchenLLM, BeebotParameters, BeebotSettings):
 
     def _deltas(self, messages: Sequence[ChatMessage], kwargs: dict[str, Any]) -> Generator[ChatDelta]:
         if not self._is_rpc(kwargs):
-            return _telling_all(super()._deltas(messages, kwargs))
+            return super()._deltas(messages, kwargs)
         client = self.client()
-        return _telling_all(one_delta(client.send(client.run(self._chat(messages, **_own(kwargs))))))
+        return one_delta(client.send(client.run(self._chat(messages, **_own(kwargs)))))
 
     async def _adeltas(self, messages: Sequence[ChatMessage], kwargs: dict[str, Any]) -> AsyncGenerator[ChatDelta]:
         if not self._is_rpc(kwargs):
-            return _atelling_all(await super()._adeltas(messages, kwargs))
+            return await super()._adeltas(messages, kwargs)
         client = self.async_client()
-        return _atelling_all(aone_delta(await client.send(await client.run(self._chat(messages, **_own(kwargs))))))
+        return aone_delta(await client.send(await client.run(self._chat(messages, **_own(kwargs)))))
 
     def _is_rpc(self, kwargs: dict[str, Any]) -> bool:
         return bool(kwargs.get("api", self.api) == "rpc")
@@ -128,18 +127,3 @@ class Beebot(XingchenLLM, BeebotParameters, BeebotSettings):
 
 
 _PER_CALL = {*BeebotParameters.model_fields, "additional_kwargs"}
-
-
-def _telling_all(deltas: Generator[ChatDelta]) -> Generator[ChatDelta]:
-    """Put what belongs to the answer and is no text where LlamaIndex has a place for it: beside the ids, in `raw`."""
-    with closing(deltas):
-        for delta in deltas:
-            delta.metadata |= delta.additional or {}
-            yield delta
-
-
-async def _atelling_all(deltas: AsyncGenerator[ChatDelta]) -> AsyncGenerator[ChatDelta]:
-    async with aclosing(deltas):
-        async for delta in deltas:
-            delta.metadata |= delta.additional or {}
-            yield delta

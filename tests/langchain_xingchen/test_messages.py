@@ -16,8 +16,10 @@ from langchain_core.messages import (
     ToolMessage,
 )
 
+from langchain_xingchen import _citations  # noqa: F401  registers the translator
 from langchain_xingchen._messages import to_chunk, to_messages, to_result
 from xingchen_core import Answer, ChatDelta, ChatReply, Message, ToolCall, UnsupportedOperationError, Usage
+from xingchen_core.chat import ToolCallPiece
 
 CALL = {"name": "weather", "args": {"city": "杭州"}, "id": "call_1", "type": "tool_call"}
 
@@ -143,3 +145,46 @@ def test_a_piece_and_the_last_piece() -> None:
         usage_metadata={"input_tokens": 10, "output_tokens": 5, "total_tokens": 15},
         chunk_position="last",
     )
+
+
+def test_calls_in_pieces() -> None:
+    """Chunks of a call that is still being written add up to the call; ids and names come once."""
+    pieces = [
+        ToolCallPiece(0, '{"city": "New', name="weather", id="call_a"),
+        ToolCallPiece(0, " York"),
+        ToolCallPiece(0, '"}'),
+        ToolCallPiece(1, "", name="time", id="call_b"),
+    ]
+    chunks: list[Any] = [to_chunk(ChatDelta(pieces=(piece,)), "bailian").message for piece in pieces]
+    chunks.append(to_chunk(ChatDelta(last=True, finish_reason="tool_calls"), "bailian").message)
+    whole = chunks[0]
+    for chunk in chunks[1:]:
+        whole += chunk
+    assert whole.tool_calls == [
+        {"name": "weather", "args": {"city": "New York"}, "id": "call_a", "type": "tool_call"},
+        {"name": "time", "args": {}, "id": "call_b", "type": "tool_call"},
+    ]
+    assert whole.response_metadata["finish_reason"] == "tool_calls"
+
+
+def test_a_call_that_cannot_be_read() -> None:
+    """Arguments that are no JSON object are an invalid call with the text as it came."""
+    answer = Answer("", tool_calls=(ToolCall("f", {}, "c", written='{"x": '), ToolCall("g", {"y": 1}, "d")))
+    message: Any = to_result(ChatReply((answer,)), "bailian").generations[0].message
+    assert [(call["name"], call["args"], call["id"]) for call in message.invalid_tool_calls] == [("f", '{"x": ', "c")]
+    assert [(call["name"], call["args"], call["id"]) for call in message.tool_calls] == [("g", {"y": 1}, "d")]
+
+
+def test_citations_stand_beside_the_rest() -> None:
+    """Citations annotate the text; reasoning and calls are still there."""
+    cited = {"start": 3, "end": 6, "number": 1, "title": "手册", "url": "https://example.com", "text": "十二个月"}
+    answer = Answer(
+        "一年。[1]", reasoning="查手册", tool_calls=(ToolCall("f", {}, "c"),), additional={"citations": [cited]}
+    )
+    message: Any = to_result(ChatReply((answer,)), "bailian").generations[0].message
+    reasoning, text, call = message.content_blocks
+    assert (reasoning["type"], reasoning["reasoning"], call["type"]) == ("reasoning", "查手册", "tool_call")
+    (citation,) = text["annotations"]
+    assert text["text"][citation["start_index"] : citation["end_index"]] == "[1]"
+    assert (citation["title"], citation["url"], citation["cited_text"]) == ("手册", "https://example.com", "十二个月")
+    assert citation["extras"] == {"number": 1}

@@ -23,6 +23,7 @@ from llama_index.core.base.llms.types import (
 
 from llama_index_xingchen._messages import Responses, arguments, to_completion, to_messages, to_response
 from xingchen_core import Answer, ChatDelta, ChatReply, Message, ToolCall, UnsupportedOperationError, Usage
+from xingchen_core.chat import ToolCallPiece
 
 ROLES = {
     "system": "system",
@@ -238,3 +239,37 @@ def test_a_completion_is_the_response_without_its_message() -> None:
     assert (completion.text, completion.delta, completion.raw["usage"]) == ("我叫", "叫", FLAT)
     assert completion.additional_kwargs == COUNTS
     assert response == before
+
+
+def test_calls_in_pieces() -> None:
+    """A call grows as text and is an object at the end; one that never becomes one stays text."""
+    responses = Responses()
+    first = responses.add(ChatDelta(pieces=(ToolCallPiece(0, '{"city": "New', name="weather", id="call_a"),)))
+    second = responses.add(
+        ChatDelta(pieces=(ToolCallPiece(0, ' York"}'), ToolCallPiece(1, "{", name="f", id="call_b")))
+    )
+    last = responses.add(ChatDelta(last=True, finish_reason="tool_calls"))
+
+    def calls(response: Any) -> list[Any]:
+        blocks = [block for block in response.message.blocks if isinstance(block, ToolCallBlock)]
+        return [(block.tool_call_id, block.tool_name, block.tool_kwargs) for block in blocks]
+
+    assert calls(first) == [("call_a", "weather", '{"city": "New')]
+    assert calls(second) == [("call_a", "weather", '{"city": "New York"}'), ("call_b", "f", "{")]
+    assert calls(last) == [("call_a", "weather", {"city": "New York"}), ("call_b", "f", "{")]
+    assert [c["function"]["arguments"] for c in last.message.additional_kwargs["tool_calls"]] == [
+        '{"city": "New York"}',
+        "{",
+    ]
+
+
+def test_citations_are_blocks() -> None:
+    """What an answer refers to is a block of its own, and no part of the text."""
+    cited = {"start": 3, "end": 6, "number": 1, "title": "手册", "url": "https://example.com", "text": "十二个月"}
+    response = to_response(ChatReply((Answer("一年。[1]", additional={"citations": [cited]}),)))
+    assert response.message.content == "一年。[1]"
+    (block,) = [block for block in response.message.blocks if isinstance(block, CitationBlock)]
+    assert isinstance(block.cited_content, TextBlock)
+    assert (block.cited_content.text, block.source, block.title) == ("十二个月", "https://example.com", "手册")
+    assert block.additional_location_info == {"start": 3, "end": 6, "number": 1}
+    assert response.raw == {"citations": [cited]}

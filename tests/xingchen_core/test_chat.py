@@ -13,11 +13,14 @@ from xingchen_core.chat import (
     Snapshots,
     StopCutter,
     ToolCall,
+    ToolCallPiece,
     Usage,
     cut,
     estimate_tokens,
     gathered,
+    joined_calls,
     one_delta,
+    written_call,
 )
 
 FEW = st.text(alphabet="ab好", max_size=12)
@@ -199,3 +202,32 @@ def test_one_delta() -> None:
     (delta,) = one_delta(ChatReply((answer,), Usage(1, 2), {"request_id": "r-1"}))
     assert (delta.text, delta.last, delta.finish_reason, delta.usage) == ("你好", True, "stop", Usage(1, 2))
     assert delta.metadata == {"request_id": "r-1", "moderation": {"outcome": "passed"}}
+
+
+def test_pieces_of_calls_are_joined_by_index() -> None:
+    """Interleaved pieces make two calls; spaces count, and an id or a name may come once only."""
+    pieces = [
+        ToolCallPiece(1, '{"city":', name="weather", id="call_b"),
+        ToolCallPiece(0, '{"city": "New', name="weather", id="call_a"),
+        ToolCallPiece(1, ' "杭州"}'),
+        ToolCallPiece(0, ' York"}'),
+    ]
+    expected = (ToolCall("weather", {"city": "New York"}, "call_a"), ToolCall("weather", {"city": "杭州"}, "call_b"))
+    assert joined_calls(pieces) == expected
+    deltas = [ChatDelta(pieces=(piece,)) for piece in pieces]
+    assert gathered([*deltas, ChatDelta(last=True)]).answers[0].tool_calls == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "call"),
+    [
+        ('{"x": 1}', ToolCall("f", {"x": 1}, "c")),
+        ("", ToolCall("f", {}, "c")),
+        (" ", ToolCall("f", {}, "c")),
+        ('{"x": ', ToolCall("f", {}, "c", written='{"x": ')),
+        ("[1]", ToolCall("f", {}, "c", written="[1]")),
+    ],
+)
+def test_arguments_that_are_no_object_are_kept_as_written(text: str, call: ToolCall) -> None:
+    """What a model wrote is never lost, whether it can be read or not."""
+    assert written_call("f", text, "c") == call
