@@ -1,13 +1,16 @@
 """Conformance items 45, 46 and 48 to 50: retries, time limits, event loops, threads."""
 
 import asyncio
+import contextlib
 import json
+import socket
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from typing import Any
 
+import httpx
 import pytest
 from llama_index.core.base.llms.types import ChatMessage
 
@@ -68,14 +71,45 @@ def test_a_stream_that_has_spoken_is_not_sent_again(make: Any, ask: Any, emulato
     assert len(emulator.requests) == 1
 
 
+def in_one_of(rounds: int, measure: Callable[[], bool]) -> bool:
+    """Whether a measurement is right at least once: a busy machine spoils single ones."""
+    return any(measure() for _ in range(rounds))
+
+
 def test_the_time_limit_holds(make: Any, ask: Any, emulator: Any, method: str) -> None:
-    """Item 46: a service that never answers raises a typed error when the time is over."""
-    emulator.fail("stall")
+    """Item 46: a service that never answers raises a typed error when the time is over, give or take a fifth."""
+    emulator.fail("stall", times=9)
     llm = make(timeout=0.2, max_retries=0)
-    began = time.monotonic()
-    with pytest.raises(APITimeoutError):
-        ask(llm, method)
-    assert 0.19 < time.monotonic() - began < 5.0
+
+    def is_in_time() -> bool:
+        began = time.monotonic()
+        with pytest.raises(APITimeoutError):
+            ask(llm, method)
+        return 0.16 < time.monotonic() - began < 0.24
+
+    assert in_one_of(9, is_in_time)
+
+
+def test_the_time_limit_of_connecting_holds(make: Any, ask: Any, method: str) -> None:
+    """Item 46: a host that takes no connection raises a typed error in time too, whatever reading may take."""
+    with contextlib.ExitStack() as sockets:
+        full = sockets.enter_context(socket.socket())
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        for _ in range(3):  # nobody accepts: once the queue is full, further ones are not answered
+            waiting = sockets.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(full.getsockname())
+        url = f"http://127.0.0.1:{full.getsockname()[1]}"
+        llm = make(base_url=url, timeout=httpx.Timeout(30, connect=0.2), max_retries=0)
+
+        def is_in_time() -> bool:
+            began = time.monotonic()
+            with pytest.raises(APITimeoutError, match="connect"):
+                ask(llm, method)
+            return 0.16 < time.monotonic() - began < 0.24
+
+        assert in_one_of(9, is_in_time)
 
 
 def test_silence_between_events_is_limited(make: Any, ask: Any, emulator: Any, stream_method: str) -> None:
@@ -135,14 +169,8 @@ async def slow_service(body: dict[str, Any], seconds: float) -> AsyncIterator[st
         yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
 
 
-@pytest.mark.parametrize("method", ["achat", "acomplete"])
-async def test_many_async_calls_run_at_once(case: Any, method: str) -> None:
-    """Item 49: 50 calls to a service that takes 0.3 s take a small part of 15 s, and the loop keeps turning.
-
-    On an idle machine they take half a second. The limits leave room for a busy one: blocking calls take 15 s and leave
-    the loop a turn or two.
-    """
-    given = "你好" if method == "acomplete" else [ChatMessage(role="user", content="你好")]
+async def rate_and_time(ask: Callable[[], Awaitable[Any]]) -> tuple[float, float]:
+    """Run 50 calls at once; return how often the loop turned in a second, and how long it took."""
     ticks = 0
 
     async def tick() -> None:
@@ -151,19 +179,33 @@ async def test_many_async_calls_run_at_once(case: Any, method: str) -> None:
             await asyncio.sleep(0.005)
             ticks += 1
 
+    await ask()
+    ticking = asyncio.create_task(tick())
+    began = time.monotonic()
+    await asyncio.gather(*(ask() for _ in range(50)))
+    took = time.monotonic() - began
+    ticking.cancel()
+    return ticks / took, took
+
+
+@pytest.mark.parametrize("method", ["achat", "acomplete"])
+async def test_many_async_calls_run_at_once(case: Any, method: str) -> None:
+    """Item 49: 50 calls to a service that takes 0.3 s take less than a second, and the loop keeps turning.
+
+    It turns nine tenths as often as with httpx alone, which does the same beside it.
+    """
+    given = "你好" if method == "acomplete" else [ChatMessage(role="user", content="你好")]
     async with (
         slow_service(case.body, 0.3) as url,
         case.cls(**{**case.fields, "api_key": "test-key", "base_url": url}) as llm,
+        httpx.AsyncClient(limits=httpx.Limits(max_connections=None)) as floor,
     ):
-        await getattr(llm, method)(given)
-        ticking = asyncio.create_task(tick())
-        began = time.monotonic()
-        answers = await asyncio.gather(*(getattr(llm, method)(given) for _ in range(50)))
-        took = time.monotonic() - began
-        ticking.cancel()
-    assert len(answers) == 50
-    assert took < 5.0
-    assert ticks > 20
+        for _ in range(8):  # a busy machine spoils single rounds
+            most, _ = await rate_and_time(lambda: floor.post(url, json={}))
+            rate, took = await rate_and_time(lambda: getattr(llm, method)(given))
+            if took < 1.0 and rate >= 0.9 * most:
+                return
+    pytest.fail(f"the last of 8 rounds took {took:.2f} s; the loop turned {rate:.0f} times a second of {most:.0f}")
 
 
 def test_threads_do_not_mix_their_users(case: Any, make: Any, ask: Any, emulator: Any) -> None:
