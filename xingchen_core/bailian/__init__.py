@@ -12,15 +12,34 @@ from xingchen_core._lazy import lazy_names
 
 if TYPE_CHECKING:
     from xingchen_core.bailian._service import BailianSettings, workspace_url
+    from xingchen_core.bailian.model_messages import ModelMessage
+    from xingchen_core.bailian.model_parameters import DEFAULT_MODEL, ModelParameters, ModelRequest
+    from xingchen_core.bailian.model_replies import citations
+    from xingchen_core.bailian.models import generate, only_streams, stream_generate
+    from xingchen_core.bailian.profiles import profile
 
 __getattr__ = lazy_names(
     __name__,
     {
         "_service": ("BailianSettings", "workspace_url"),
+        "model_messages": ("ModelMessage",),
+        "model_parameters": ("DEFAULT_MODEL", "ModelParameters", "ModelRequest"),
+        "model_replies": ("citations",),
+        "models": ("generate", "only_streams", "stream_generate"),
+        "profiles": ("profile",),
     },
 )
 
 __all__ = [
+    "DEFAULT_MODEL",
     "BailianSettings",
+    "ModelMessage",
+    "ModelParameters",
+    "ModelRequest",
+    "citations",
+    "generate",
+    "only_streams",
+    "profile",
+    "stream_generate",
     "workspace_url",
 ]
