@@ -34,9 +34,11 @@ from xingchen_core._errors import (
 )
 
 if TYPE_CHECKING:
-    from xingchen_core import beebot, characters
+    from xingchen_core import bailian, beebot, characters
     from xingchen_core._call import Call, Flow, Pause, StreamCall
     from xingchen_core._client import AsyncClient, Client
+    from xingchen_core.bailian._service import BailianSettings
+    from xingchen_core.bailian.app_models import RagOptions
     from xingchen_core.beebot._service import BeebotSettings
     from xingchen_core.characters.models import (
         Character,
@@ -52,7 +54,9 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _LAZY = {
+    "BailianSettings": "xingchen_core.bailian._service",
     "BeebotSettings": "xingchen_core.beebot._service",
+    "RagOptions": "xingchen_core.bailian.app_models",
     **dict.fromkeys(("AsyncClient", "Client"), "xingchen_core._client"),
     **dict.fromkeys(("Call", "Flow", "Pause", "StreamCall"), "xingchen_core._call"),
     **dict.fromkeys(("Answer", "ChatDelta", "ChatReply", "Message", "ToolCall", "Usage"), "xingchen_core.chat"),
@@ -65,7 +69,7 @@ _LAZY = {
 
 
 def __getattr__(name: str) -> Any:
-    if name in ("beebot", "characters"):
+    if name in ("bailian", "beebot", "characters"):
         return import_module(f"xingchen_core.{name}")
     if name not in _LAZY:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
@@ -81,6 +85,7 @@ __all__ = [
     "AsyncClient",
     "AuthenticationError",
     "BadRequestError",
+    "BailianSettings",
     "BeebotSettings",
     "BillingError",
     "Call",
@@ -101,6 +106,7 @@ __all__ = [
     "NotFoundError",
     "Pause",
     "PermissionDeniedError",
+    "RagOptions",
     "RateLimitError",
     "Scenario",
     "StreamCall",
@@ -110,6 +116,7 @@ __all__ = [
     "XingchenError",
     "XingchenSettings",
     "__version__",
+    "bailian",
     "beebot",
     "characters",
 ]

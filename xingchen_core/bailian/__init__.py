@@ -12,34 +12,45 @@ from xingchen_core._lazy import lazy_names
 
 if TYPE_CHECKING:
     from xingchen_core.bailian._service import BailianSettings, workspace_url
+    from xingchen_core.bailian.app_models import AppParameters, AppRequest, RagOptions
+    from xingchen_core.bailian.app_replies import AppReader
     from xingchen_core.bailian.model_messages import ModelMessage
     from xingchen_core.bailian.model_parameters import DEFAULT_MODEL, ModelParameters, ModelRequest
     from xingchen_core.bailian.model_replies import citations
     from xingchen_core.bailian.models import generate, only_streams, stream_generate
     from xingchen_core.bailian.profiles import profile
+    from xingchen_core.bailian.references import without_references
 
 __getattr__ = lazy_names(
     __name__,
     {
         "_service": ("BailianSettings", "workspace_url"),
+        "app_models": ("AppParameters", "AppRequest", "RagOptions"),
+        "app_replies": ("AppReader",),
         "model_messages": ("ModelMessage",),
         "model_parameters": ("DEFAULT_MODEL", "ModelParameters", "ModelRequest"),
         "model_replies": ("citations",),
         "models": ("generate", "only_streams", "stream_generate"),
         "profiles": ("profile",),
+        "references": ("without_references",),
     },
 )
 
 __all__ = [
     "DEFAULT_MODEL",
+    "AppParameters",
+    "AppReader",
+    "AppRequest",
     "BailianSettings",
     "ModelMessage",
     "ModelParameters",
     "ModelRequest",
+    "RagOptions",
     "citations",
     "generate",
     "only_streams",
     "profile",
     "stream_generate",
+    "without_references",
     "workspace_url",
 ]
