@@ -16,6 +16,8 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from xingchen_core.emulator._log import ReceivedRequest, RequestLog
 from xingchen_core.emulator._script import Fault, FaultKind, Reply, Script
 from xingchen_core.emulator._wire import Answer, Core, Wire
+from xingchen_core.emulator.bailian import Bailian
+from xingchen_core.emulator.bailian import routes as bailian_routes
 from xingchen_core.emulator.beebot import Beebot
 from xingchen_core.emulator.beebot import routes as beebot_routes
 from xingchen_core.emulator.xingchen import Xingchen
@@ -28,7 +30,7 @@ class Emulator:
     Use it as a context manager, or with `start()` and `close()`. Closing ends every open stream at once.
 
     `port` 0 takes a free one. `strict=False` forgives missing or mismatched gateway headers.
-    `xingchen` and `beebot` are the states of the services, with knobs of their own.
+    `xingchen`, `beebot` and `bailian` are the states of the services, with knobs of their own.
     """
 
     def __init__(self, *, host: str = "127.0.0.1", port: int = 0, strict: bool = True) -> None:
@@ -37,7 +39,10 @@ class Emulator:
         self._core = Core(self._script, Wire(), strict, asyncio.Event(), self._hang_up)
         self.xingchen = Xingchen(self._core)
         self.beebot = Beebot(self._core)
-        services = Starlette(routes=[*xingchen_routes(self.xingchen), *beebot_routes(self.beebot)])
+        self.bailian = Bailian(self._core)
+        services = Starlette(
+            routes=[*xingchen_routes(self.xingchen), *beebot_routes(self.beebot), *bailian_routes(self.bailian)]
+        )
         services.router.default = self._no_such_route
         self._log = RequestLog(services)
         self._thread: threading.Thread | None = None
@@ -173,9 +178,11 @@ class Emulator:
         keepalive: bool | int = False,
         delay: float = 0.0,
         space: bool = False,
+        blank_lines: bool = True,
+        gzip: bool = False,
     ) -> None:
         """Shapes the bytes of every stream that starts from now on; see `Wire`. Without arguments: the plain shape."""
-        self._core.wire = Wire(crlf, space, int(split_utf8), int(keepalive), delay)
+        self._core.wire = Wire(crlf, space, int(split_utf8), int(keepalive), delay, blank_lines, gzip)
 
     def _run(self, ready: "Future[None]") -> None:
         try:

@@ -2,11 +2,13 @@
 
 import asyncio
 import json
+import zlib
 from collections.abc import Callable, Coroutine, Generator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-from starlette.types import Receive, Scope, Send
+from starlette.datastructures import Headers
+from starlette.types import Message, Receive, Scope, Send
 
 from xingchen_core.emulator._script import Fault, Script
 
@@ -17,7 +19,8 @@ class Wire:
 
     `crlf`: lines end CRLF. `space`: a space after the colon. `split_utf8`: write so many bytes at a time (True: 1),
     tearing characters. `keepalive`: comment lines before each event (True: 1), and all through a stall. `delay`:
-    seconds between two events.
+    seconds between two events. `blank_lines=False`: none after an event, as gateways have been seen to do. `gzip`:
+    compressed, for clients that accept it.
     """
 
     crlf: bool = False
@@ -25,6 +28,8 @@ class Wire:
     split_utf8: int = 0
     keepalive: int = 0
     delay: float = 0.0
+    blank_lines: bool = True
+    gzip: bool = False
 
     @property
     def comments(self) -> bytes:
@@ -53,7 +58,9 @@ class Event:
             lines.append(f":{self.comment}")
         data = self.data if isinstance(self.data, str) else json_text(self.data)
         lines += [f"data{colon}{line}" for line in data.split("\n")]
-        return "".join(line + wire.newline for line in [*lines, ""]).encode()
+        if wire.blank_lines:
+            lines.append("")
+        return "".join(line + wire.newline for line in lines).encode()
 
 
 @dataclass
@@ -120,11 +127,16 @@ class EventStream:
     fault: Fault | None = None
     wake: asyncio.Event = field(default_factory=asyncio.Event)
     finished: Callable[[], None] | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers = {**_STREAM_HEADERS, **self.headers}
+        if self.core.wire.gzip and "gzip" in Headers(scope=scope).get("accept-encoding", ""):
+            headers["content-encoding"] = "gzip"
+            send = _compressing(send)
         with _Interruptions(_client_left(receive), self.core.closing.wait(), self.wake.wait()) as interruptions:
             try:
-                await send({"type": "http.response.start", "status": 200, "headers": _raw(_STREAM_HEADERS)})
+                await send({"type": "http.response.start", "status": 200, "headers": _raw(headers)})
                 if await self._write(send, interruptions):
                     await send({"type": "http.response.body", "body": b""})
                 else:
@@ -200,6 +212,20 @@ _STREAM_HEADERS = {"content-type": "text/event-stream;charset=UTF-8", "cache-con
 
 def _raw(headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
     return [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
+
+
+def _compressing(send: Send) -> Send:
+    """Sends bodies compressed, each part readable as soon as it has arrived."""
+    compressor = zlib.compressobj(wbits=zlib.MAX_WBITS | 16)
+
+    async def compressed(message: Message) -> None:
+        if message["type"] == "http.response.body":
+            ends = not message.get("more_body", False)
+            body = compressor.compress(message["body"]) + compressor.flush(zlib.Z_FINISH if ends else zlib.Z_SYNC_FLUSH)
+            message = {**message, "body": body}
+        await send(message)
+
+    return compressed
 
 
 async def _write_bytes(send: Send, wire: Wire, data: bytes) -> None:

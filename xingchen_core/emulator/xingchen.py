@@ -55,7 +55,15 @@ class Xingchen:
         self.history_lag = 0
         """A message written from now on is missing from so many history reads."""
         self.history_overlap = 0
-        """So many rows of a history page come again on the next one."""
+        """So many rows of a history page come again on the next one; never all of them."""
+        self.history_behind = 0
+        """History queries lack so many of the messages written last, like a replica that lags behind."""
+        self.history_oldest_first = False
+        """History queries list the oldest first, whatever was asked for."""
+        self.history_without_total = False
+        """History pages do not say how many messages there are."""
+        self.history_without_times = False
+        """Rows of the history do not say when they were written."""
         self.same_gmt_create = False
         """Messages written from now on all carry the same time."""
         self.reset_hides_history = False

@@ -35,9 +35,16 @@ def histories(call: "Call") -> dict[str, Any]:
     visible = [(room, message) for room, message in found if not message.unseen_reads]
     for _, message in found:
         message.unseen_reads = max(message.unseen_reads - 1, 0)
+    visible = visible[: max(len(visible) - state.history_behind, 0)]
     # Rows of equal time stay in the order of writing, whichever the direction: nothing promises better.
-    visible.sort(key=lambda found: found[1].gmt_create, reverse=_descending(body))
-    return page([room.row(message) for room, message in visible], body, repeated=state.history_overlap)
+    newest_first = _descending(body) and not state.history_oldest_first
+    visible.sort(key=lambda found: found[1].gmt_create, reverse=newest_first)
+    rows = [room.row(message) for room, message in visible]
+    size = whole(body, "pageSize", 1, 50) or 10
+    listed = page(rows, body, repeated=min(state.history_overlap, size - 1))  # every page has something new
+    if state.history_without_total:
+        del listed["total"]
+    return listed
 
 
 def _time(where: dict[str, Any], name: str) -> int | None:

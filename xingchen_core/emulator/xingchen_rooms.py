@@ -177,6 +177,8 @@ class Room:
             "isGreeting": message.message_type == "opening_remarks",
             "regenerateTimes": message.regenerate_times,
         }
+        if self.xingchen.history_without_times:
+            del row["gmtCreate"]
         return row if message.rating is None else {**row, "rating": message.rating}
 
 
