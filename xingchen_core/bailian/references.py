@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic_core import from_json
 
-_MARKER = re.compile(r"<ref>((?:\s*\[[\d\s,，、]+\][\s,，、]*)+)</ref>")
+_MARKER = re.compile(r"<ref>(\s*(?:\[[\d\s,，、]{1,40}\][\s,，、]*)+)</ref>")
 """Documented with one number; that several may stand in one marker is UNVERIFIED, `[1,2]` and `[1][2]` are read."""
 
 _NUMBER = re.compile(r"\d+")
