@@ -25,8 +25,12 @@ def read_reply(body: dict[str, Any], request: ModelRequest) -> ChatReply:
 
 def read_answers(choices: list[dict[str, Any]], request: ModelRequest, metadata: dict[str, Any]) -> tuple[Answer, ...]:
     """Return the answers, ordered by the `index` that choices have where there may be several."""
-    ordered = sorted(enumerate(choices), key=lambda item: item[1].get("index") or (0 if len(choices) == 1 else item[0]))
-    return tuple(_answer(choice, request, metadata) for _, choice in ordered)
+
+    def place(item: tuple[int, dict[str, Any]]) -> int:
+        at, choice = item
+        return at if choice.get("index") is None else int(choice["index"])
+
+    return tuple(_answer(choice, request, metadata) for _, choice in sorted(enumerate(choices), key=place))
 
 
 def _answer(choice: dict[str, Any], request: ModelRequest, metadata: dict[str, Any]) -> Answer:
