@@ -28,6 +28,8 @@ def test_block_runs(block: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.
     with Emulator() as emulator:
         monkeypatch.setenv("XINGCHEN_API_KEY", "test-key")
         monkeypatch.setenv("XINGCHEN_BASE_URL", emulator.url)
+        monkeypatch.setenv("DASHSCOPE_API_KEY", "test-key")
+        monkeypatch.setenv("DASHSCOPE_BASE_URL", emulator.url)
         monkeypatch.setenv("ALIBABA_CLOUD_ACCESS_KEY_ID", "testid")
         monkeypatch.setenv("ALIBABA_CLOUD_ACCESS_KEY_SECRET", "testsecret")
         monkeypatch.setenv("BEEBOT_BASE_URL", emulator.url)
