@@ -104,7 +104,10 @@ def _take(node: Node, content: str, reasoning: str) -> str:
 
 
 def grown(before: str, content: str) -> tuple[str, str]:
-    """Return the whole text and what is new of it, from what may be the whole text or only what is new."""
+    """Return the whole text and what is new of it, from what may be the whole text or only what is new.
+
+    New text that happens to begin with all that came before is taken for the whole: nothing tells the two apart.
+    """
     if content.startswith(before):
         return content, content[len(before) :]
     return before + content, content
