@@ -81,8 +81,6 @@ class Bailian:
         """A session that is unknown or forgotten goes on under its id, instead of a new one. (Not documented.)"""
         self.refuses_in_stream = False
         """A refused stream is an error event under HTTP 200 instead of an HTTP error. Both have been seen."""
-        self.repeats_thoughts = True
-        """Each event of a stream lists all thoughts so far, as captures do."""
         self.completes_with_content = True
         """A workflow node's completing event carries its last piece, instead of an empty one. Both are documented."""
         self.json_snapshots = False
@@ -135,7 +133,7 @@ class Bailian:
         `thoughts`: a text is the reasoning; a list holds whole `thoughts` entries of an application.
         `references`: `doc_references` of an application, search results of a model; a text is a title.
         `nodes`: a workflow's run: `{"type": "LLM", "name": ..., "id": ..., "content": text or pieces, "reasoning": ...,
-        "parent": id of the node whose sub-canvas it is in, "index": iteration, "fails": reason}`, all optional but type.
+        "parent": id of the node whose sub-canvas it is in, "index": iteration, "fails": reason}`, only type required.
         `usage`: as it is, `{}` and None too. `models`: the models an application called.
         `events`: `data` of whole events, as they are. `body`: members of `output` (compatible: of the body) that
         replace the usual ones in an answer of one piece.

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from xingchen_core.emulator import bailian_texts as texts
 from xingchen_core.emulator._wire import json_text
 from xingchen_core.emulator.bailian_app_questions import Question
+from xingchen_core.emulator.bailian_nodes import USUAL_RUN, Node, read_nodes
 from xingchen_core.emulator.bailian_script import AS_USUAL, BailianReply, references
 
 if TYPE_CHECKING:
@@ -25,14 +26,18 @@ class Said:
     thoughts: list[dict[str, Any]]
     """Whole entries: retrieval, memory, tools. The reasoning comes after them."""
     documents: list[dict[str, Any]]
+    nodes: list[Node]
+    """A workflow's run; empty for an agent."""
     models: Sequence[str]
     input_tokens: int
     script: BailianReply
 
-    def usage(self, shown: str) -> Any:
+    def usage(self, shown: str | None) -> Any:
         """`usage` when so much of reasoning and text has been written: one entry a model call, the last one grows."""
         if self.script.usage is not AS_USUAL:
             return self.script.usage
+        if shown is None:
+            return {}
         entries = [
             {"input_tokens": self.input_tokens, "output_tokens": 5 * number, "model_id": model}
             for number, model in enumerate(self.models, 1)
@@ -61,12 +66,21 @@ def compose(bailian: "Bailian", question: Question, reply: BailianReply | None) 
         thoughts = [*_memory_thoughts(bailian, question, known), *_retrieval_thoughts(question, sources, found)]
     thoughts += [_tool_thought(called) for called in (reply.tool_calls if reply else ())]
     given = [*question.earlier, question.said, *known, *(document["text"] for document in found)]
+    pieces = reply.pieces if reply and reply.pieces is not None else texts.pieces(text)
+    nodes = []
+    if question.app.kind != "agent":
+        run = reply.nodes if reply and reply.nodes is not None else question.app.nodes or USUAL_RUN
+        nodes = read_nodes(run, pieces, {"query": question.said, **(question.input.get("biz_params") or {})})
+        if not text:
+            pieces = [piece for node in nodes if node.speaks for piece in node.pieces]
+            text = "".join(pieces)
     return Said(
         text,
-        reply.pieces if reply and reply.pieces is not None else texts.pieces(text),
+        pieces,
         reasoning,
         thoughts,
         found if question.app.shows_sources else [],
+        nodes,
         (reply.models if reply else None) or [question.parameters.get("model_id") or question.app.model],
         sum(texts.tokens(part) for part in given),
         reply or BailianReply(text),
@@ -80,7 +94,11 @@ def _text(question: Question, known: Sequence[str], found: Sequence[Mapping[str,
     if shown and (question.app.kind != "agent" or re.search(r"参数|变量|biz_params", question.said)):
         return f"收到「{question.said}」，参数是：{json_text(shown)}。"
     seen = texts.media(
-        {name: len(question.input.get(f"{name}_list", [])) for name in ("image", "file") if question.app.kind == "agent"}
+        {
+            name: len(question.input.get(f"{name}_list", []))
+            for name in ("image", "file")
+            if question.app.kind == "agent"
+        }
     )
     marks = "".join(f"<ref>[{document['index_id']}]</ref>" for document in found)
     return seen + texts.answer(question.said, [*known, *question.earlier]) + marks

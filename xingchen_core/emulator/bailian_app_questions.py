@@ -30,10 +30,12 @@ class Question:
 
     @property
     def incremental(self) -> bool:
+        """Whether events carry pieces instead of all so far."""
         return self.parameters.get("incremental_output") is True
 
     @property
     def has_thoughts(self) -> bool:
+        """Whether thoughts are shown."""
         return self.parameters.get("has_thoughts") is True
 
 

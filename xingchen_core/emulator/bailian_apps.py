@@ -1,7 +1,7 @@
 """`POST /api/v1/apps/{app_id}/completion`: agents, in one piece or as a stream, and the door to workflows."""
 
-from collections.abc import Generator
-from typing import Any
+from collections.abc import Callable, Generator
+from typing import TYPE_CHECKING, Any
 
 from xingchen_core.emulator import bailian_texts as texts
 from xingchen_core.emulator import bailian_workflows as workflows
@@ -9,6 +9,10 @@ from xingchen_core.emulator._wire import Answer, Event, EventStream
 from xingchen_core.emulator.bailian_app_answers import Said, compose
 from xingchen_core.emulator.bailian_app_questions import Question, read_question
 from xingchen_core.emulator.bailian_call import Call, result
+from xingchen_core.emulator.bailian_errors import Refusal, error_event
+
+if TYPE_CHECKING:
+    from xingchen_core.emulator.bailian import Bailian
 
 
 def respond(call: Call) -> Answer | EventStream:
@@ -36,19 +40,26 @@ def respond(call: Call) -> Answer | EventStream:
             lambda: bailian.running.remove(session.session_id),
         )
     bailian.running.append(session.session_id)
-    events = _numbered(call, question, said, agent_events if agent else workflows.outputs)
+    like_agent = agent or question.parameters.get("flow_stream_mode") == "agent_format"
+    events = _numbered(call, question, said, _outputs if like_agent else workflows.outputs)
     return call.stream(events, fault, lambda: bailian.running.remove(session.session_id))
 
 
-def _numbered(call: Call, question: Question, said: Said, outputs: Any) -> Generator[Event, None, None]:
+Outputs = Callable[["Bailian", Question, Said], Generator[workflows.Output, None, None]]
+
+
+def _numbered(call: Call, question: Question, said: Said, outputs: Outputs) -> Generator[Event, None, None]:
     if said.script.events is not None:
         for number, data in enumerate(said.script.events, 1):
             yield result(data, number)
         return
-    common = {"session_id": question.session.session_id}
-    for number, (output, shown) in enumerate(outputs(call.bailian, question, said), 1):
-        usage = said.usage(shown) if isinstance(shown, str) else shown
-        yield result({"output": {**common, **output}, "usage": usage, "request_id": call.request_id}, number)
+    session_id, number = question.session.session_id, 0
+    try:
+        for number, (output, shown) in enumerate(outputs(call.bailian, question, said), 1):
+            output = {"session_id": session_id, **output}
+            yield result({"output": output, "usage": said.usage(shown), "request_id": call.request_id}, number)
+    except Refusal as refusal:
+        yield error_event(refusal, call.request_id, number + 1)
 
 
 def _whole(question: Question, said: Said) -> dict[str, Any]:
@@ -64,13 +75,13 @@ def _whole(question: Question, said: Said) -> dict[str, Any]:
     return output
 
 
-def agent_events(bailian: Any, question: Question, said: Said) -> Generator[tuple[dict[str, Any], str], None, None]:
+def _outputs(_: "Bailian", question: Question, said: Said) -> Generator[workflows.Output, None, None]:
     """`output` of each event, and all that was written so far: reasoning first, then text, then the end."""
     # Reasoning that nobody asked to see is billed all the same.
     thought = "" if question.has_thoughts else said.reasoning
     shown = ""
 
-    def output(text: str, reasoning: str, finish_reason: str = "null") -> tuple[dict[str, Any], str]:
+    def output(text: str, reasoning: str, finish_reason: str = "null") -> workflows.Output:
         made: dict[str, Any] = {"finish_reason": finish_reason, "text": text}
         if question.has_thoughts and (made_thoughts := _thoughts(said, reasoning)):
             made["thoughts"] = made_thoughts

@@ -10,12 +10,12 @@ from xingchen_core.emulator import bailian_texts as texts
 from xingchen_core.emulator import xingchen_texts
 from xingchen_core.emulator._wire import json_text
 from xingchen_core.emulator.bailian_arguments import fill
-from xingchen_core.emulator.bailian_script import AS_USUAL, BailianReply
+from xingchen_core.emulator.bailian_script import BailianReply
 
 if TYPE_CHECKING:
     from xingchen_core.emulator.bailian import Bailian
 
-IMAGE_TOKENS = 256
+MEDIA_TOKENS = 256
 """An invented price: of a picture, a video or a sound."""
 
 
@@ -44,6 +44,7 @@ class Prompt:
     tool_choice: str = "auto"
     """`auto`, `none`, `required`, or `=` and the name of a function."""
     thinking: bool = False
+    streaming: bool = False
 
     @property
     def said(self) -> str:
@@ -52,6 +53,7 @@ class Prompt:
 
     @property
     def system(self) -> str:
+        """All system messages."""
         return "\n".join(message.text for message in self.messages if message.role == "system")
 
     @property
@@ -82,6 +84,7 @@ class Choice:
 
     @property
     def tokens(self) -> int:
+        """Tokens of text and calls."""
         calls = sum(texts.tokens(called["name"] + called["arguments"]) for called in self.tool_calls)
         return texts.tokens(self.text) + calls
 
@@ -100,18 +103,19 @@ class Completion:
 
     @property
     def input_tokens(self) -> int:
+        """Tokens of everything the model was given."""
         written = [message.text for message in self.prompt.messages]
         tools = [json_text(tool) for tool in self.prompt.tools]
         return sum(texts.tokens(text) for text in [*written, *tools]) + self.media_tokens
 
     @property
     def media_tokens(self) -> int:
-        return IMAGE_TOKENS * sum(self.prompt.media.values())
+        """Tokens of pictures and the like."""
+        return MEDIA_TOKENS * sum(self.prompt.media.values())
 
 
 def think(bailian: "Bailian", prompt: Prompt, reply: BailianReply | None) -> Completion:
     """The scripted answer, or one made of the prompt."""
-    bailian_ids = lambda: "call_" + bailian.new_id("call")[:24]  # noqa: E731
     parameters = prompt.parameters
     count = 1 if prompt.tools else parameters.get("n") or 1
     choices = []
@@ -119,7 +123,11 @@ def think(bailian: "Bailian", prompt: Prompt, reply: BailianReply | None) -> Com
         text, calls, pieces = _decide(prompt, reply, index)
         choice = Choice(text, pieces if pieces is not None else texts.pieces(text))
         choice.tool_calls = [
-            {"id": called.get("id") or bailian_ids(), "name": called["name"], "arguments": _arguments(bailian, called)}
+            {
+                "id": called.get("id") or "call_" + bailian.new_id("call")[:24],
+                "name": called["name"],
+                "arguments": _arguments(bailian, called),
+            }
             for called in calls
         ]
         choice.reasoning = _reasoning(prompt, reply)
@@ -243,35 +251,3 @@ def _cite(completion: Completion) -> None:
     for choice in completion.choices:
         choice.text += marks
         choice.pieces = [*choice.pieces, *texts.pieces(marks)]
-
-
-def usage_of(completion: Completion, output_tokens: int, reasoning_tokens: int) -> dict[str, Any]:
-    """Native `usage` when so much has been written."""
-    script = completion.script
-    if script.usage is not AS_USUAL:
-        given: dict[str, Any] = script.usage
-        return given
-    media, prompt = completion.media_tokens, completion.prompt
-    spent: dict[str, Any] = {
-        "total_tokens": completion.input_tokens + output_tokens + reasoning_tokens,
-        "output_tokens": output_tokens + reasoning_tokens,
-        "input_tokens": completion.input_tokens,
-        "prompt_tokens_details": {"cached_tokens": completion.cached_tokens},
-    }
-    if reasoning_tokens:
-        details = {"reasoning_tokens": reasoning_tokens, "text_tokens": output_tokens}
-        spent["output_tokens_details"] = details
-    if media:
-        counts = {f"{kind}_tokens": IMAGE_TOKENS * count for kind, count in prompt.media.items()}
-        spent["input_tokens_details"] = {"text_tokens": completion.input_tokens - media, **counts}
-        spent.update(counts)
-    if completion.created_tokens:
-        spent["prompt_tokens_details"] |= {
-            "cache_creation": {"ephemeral_5m_input_tokens": completion.created_tokens},
-            "cache_creation_input_tokens": completion.created_tokens,
-            "cache_type": "ephemeral",
-        }
-    if completion.search_results is not None:
-        strategy = (prompt.parameters.get("search_options") or {}).get("search_strategy", "turbo")
-        spent["plugins"] = {"search": {"count": 1, "strategy": strategy}}
-    return spent

@@ -6,13 +6,12 @@ from typing import Any
 
 from xingchen_core.emulator import bailian_texts as texts
 from xingchen_core.emulator._wire import Answer, Event, EventStream
-from xingchen_core.emulator.bailian_brain import Choice, Completion, think, usage_of
+from xingchen_core.emulator.bailian_brain import Completion, think
 from xingchen_core.emulator.bailian_call import Call, Responder, result
 from xingchen_core.emulator.bailian_errors import invalid
-from xingchen_core.emulator.bailian_prompts import read_prompt
+from xingchen_core.emulator.bailian_prompts import WRONG_URL, read_prompt
 from xingchen_core.emulator.bailian_steps import Step, steps
-
-WRONG_URL = "url error, please check url！"
+from xingchen_core.emulator.bailian_usage import logprobs, usage_of
 
 
 def no_such_url(call: Call) -> Answer:
@@ -80,21 +79,6 @@ def _content(text: str, multimodal: bool) -> Any:
     return text
 
 
-def logprobs(completion: Completion, pieces: Any) -> dict[str, Any]:
-    """Invented probabilities of each piece."""
-    most = completion.prompt.parameters.get("top_logprobs") or 0
-
-    def token(text: str, logprob: float) -> dict[str, Any]:
-        return {"token": text, "bytes": list(text.encode()), "logprob": logprob}
-
-    return {
-        "content": [
-            {**token(piece, -0.25), "top_logprobs": [token(piece, -0.25 - rank) for rank in range(most)]}
-            for piece in pieces
-        ]
-    }
-
-
 def _shows_sources(completion: Completion) -> bool:
     options = completion.prompt.parameters.get("search_options") or {}
     return bool(options.get("enable_source")) or completion.script.references is not None
@@ -112,7 +96,6 @@ class _Stream:
         self.fragments = call.bailian.fragments
         self.parameters = completion.prompt.parameters
         self.incremental = bool(self.parameters.get("incremental_output"))
-        self.written = self.thought = 0
         self.number = 0
 
     def events(self) -> Generator[Event, None, None]:
@@ -131,10 +114,9 @@ class _Stream:
             for at, step in enumerate(row):
                 if step is None:
                     continue
-                self.written += step.tokens
-                self.thought += texts.tokens(step.reasoning)
                 choices.append(self._choice(at, step, shown[at]))
-            usage = usage_of(self.completion, self.written, self.thought)
+            thought = sum(texts.tokens(each.reasoning) for each in shown)
+            usage = usage_of(self.completion, sum(each.tokens for each in shown), thought)
             yield self._event(choices, {} if self.number == 0 and self.fragments.empty_usage_first else usage)
 
     def _event(self, choices: list[dict[str, Any]], usage: dict[str, Any]) -> Event:
@@ -186,8 +168,10 @@ class _Shown:
             function["name"] = fragment["function"].get("name", function.get("name"))
             function["arguments"] += fragment["function"]["arguments"]
 
+    @property
+    def tokens(self) -> int:
+        functions = [called["function"] for called in self._calls.values()]
+        return texts.tokens(self.text) + sum(texts.tokens(each["name"] + each["arguments"]) for each in functions)
+
     def calls(self) -> list[dict[str, Any]]:
         return [{**called, "function": dict(called["function"])} for called in self._calls.values()]
-
-
-__all__ = ["Choice", "no_such_url", "responder"]

@@ -61,7 +61,7 @@ def references(given: Sequence[Any]) -> list[dict[str, Any]]:
     for number, item in enumerate(given, 1):
         named = {"title": item} if isinstance(item, str) else dict(item)
         title = named.get("title", f"文档{number}")
-        usual = {
+        usual: dict[str, Any] = {
             "index_id": str(number),
             "title": title,
             "doc_id": f"file_fake_{number}",

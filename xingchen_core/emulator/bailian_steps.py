@@ -19,13 +19,6 @@ class Step:
     tool_calls: list[dict[str, Any]] = field(default_factory=list)
     finish_reason: str | None = None
 
-    @property
-    def tokens(self) -> int:
-        functions = [fragment["function"] for fragment in self.tool_calls]
-        return texts.tokens(self.text) + sum(
-            texts.tokens(each.get("name", "") + each["arguments"]) for each in functions
-        )
-
 
 def steps(choice: Choice, fragments: Fragments, parameters: Mapping[str, Any]) -> list[Step]:
     """The steps; the last one has the reason why the answer ends."""
