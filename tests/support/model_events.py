@@ -34,9 +34,9 @@ def fragment(index: int, arguments: str, name: str | None = None, id: str = "") 
     return {"index": index, "id": id, "type": "function", "function": function}
 
 
-def deltas(call: StreamCall[ChatDelta], wire: bytes) -> list[ChatDelta]:
+def deltas(call: StreamCall[ChatDelta], *pieces: bytes) -> list[ChatDelta]:
     """Return what the call's reader makes of a whole body."""
     reader, decoder = call.reader(), SSEDecoder(dispatch_on_data=call.dispatch_on_data)
-    events = [*decoder.feed(wire), *decoder.flush()]
+    events = [event for piece in pieces for event in decoder.feed(piece)] + decoder.flush()
     found = [delta for event in events if (delta := reader.read(event)) is not None]
     return [*found, *reader.end()]

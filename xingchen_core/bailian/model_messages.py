@@ -84,7 +84,10 @@ def text_content(message: ModelMessage) -> Any:
 
 
 def multimodal_content(message: ModelMessage) -> Any:
-    """Return the content for the multimodal endpoint: parts, but the result of a function is a string here too."""
+    """Return the content for the multimodal endpoint: parts, but the result of a function is a string here too.
+
+    That an empty text beside `tool_calls` is a part as well is UNVERIFIED: the captures show none.
+    """
     if message.role == "tool":
         return message.text
     return list(message.parts) if message.parts else [{"text": message.text}]

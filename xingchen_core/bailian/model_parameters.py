@@ -30,9 +30,10 @@ class ModelParameters(BaseModel):
 
     Attributes:
         model: As the console names it: `qwen-plus` (the default), `qwen3-max`, `qwen-vl-max`, `deepseek-v3.2`, …
-        endpoint: Which API serves the model. `auto`: `multimodal` if a message holds media or the model is known to be
-            served there, else `text`. `compatible`: the OpenAI-compatible one, which knows `tool_choice="required"` but
-            returns no search results and no `tool_info`.
+        endpoint: Which API serves the model. `auto`: `compatible` where one of several tools must be called, else
+            `multimodal` if a message holds media or the model is known to be served there, else `text`. `compatible`:
+            the OpenAI-compatible one, which knows `tool_choice="required"` but returns no search results and no
+            `tool_info`.
         temperature: 0 to below 2.
         top_p: Above 0, at most 1.
         top_k: At least 0; above 100 it is off.
@@ -47,7 +48,7 @@ class ModelParameters(BaseModel):
         logit_bias: Token id to -100 (never) … 100; character models.
         tools: Functions in OpenAI's form.
         tool_choice: `auto`, `none`, a function's name, OpenAI's object, or `required` (also said `any`), which the
-            native endpoints take with a single tool only. Not with thinking.
+            native endpoints take with a single tool only (see `endpoint`). Not with thinking.
         parallel_tool_calls: Allow several calls in one answer. The service's default is one.
         tool_stream: Send arguments that are arrays or objects in pieces too. `None`: on for models that need it.
         enable_thinking: Think first. The service's default is on for open Qwen3 models, off for commercial ones.
@@ -86,7 +87,7 @@ class ModelParameters(BaseModel):
     presence_penalty: float | None = Field(default=None, ge=-2, le=2)
     logprobs: bool | None = None
     top_logprobs: int | None = Field(default=None, ge=0, le=5)
-    logit_bias: dict[str, Annotated[float, Field(ge=-100, le=100)]] | None = None
+    logit_bias: dict[str | int, Annotated[int | float, Field(ge=-100, le=100)]] | None = None
     tools: list[dict[str, Any]] | None = None
     tool_choice: str | dict[str, Any] | None = None
     parallel_tool_calls: bool | None = None
@@ -182,20 +183,28 @@ def wire_parameters(request: ModelRequest, *, native: bool) -> dict[str, Any]:
     return parameters
 
 
+_SOME_TOOL = ("required", "any")
+
+
+def needs_required(request: ModelRequest) -> bool:
+    """Whether one of several tools must be called, whichever: what the native endpoints cannot be told."""
+    return request.tool_choice in _SOME_TOOL and len(request.tools or ()) > 1
+
+
 def _tool_choice(request: ModelRequest, *, native: bool) -> Any:
     choice = request.tool_choice
     if choice in (None, "auto", "none") or isinstance(choice, dict):
         return choice
-    if choice not in ("required", "any"):
+    if choice not in _SOME_TOOL:
         return {"type": "function", "function": {"name": choice}}
     if not native:
         return "required"
-    names = [tool["function"]["name"] for tool in request.tools or ()]
-    if len(names) > 1:
+    if needs_required(request):
         raise UnsupportedOperationError(
             f"tool_choice={choice!r} with several tools is known to the OpenAI-compatible endpoint only: pass "
-            "endpoint='compatible', name one function, or bind a single tool."
+            "endpoint='auto' or 'compatible', name one function, or bind a single tool."
         )
+    names = [tool["function"]["name"] for tool in request.tools or ()]
     return {"type": "function", "function": {"name": names[0]}}
 
 

@@ -14,7 +14,13 @@ from xingchen_core._errors import ConfigurationError, UnsupportedOperationError
 from xingchen_core.bailian import compatible
 from xingchen_core.bailian._service import BAILIAN
 from xingchen_core.bailian.model_messages import multimodal_content, one_system, text_content, wire_message
-from xingchen_core.bailian.model_parameters import ModelRequest, preserves_thinking, wire_parameters
+from xingchen_core.bailian.model_parameters import (
+    ModelParameters,
+    ModelRequest,
+    needs_required,
+    preserves_thinking,
+    wire_parameters,
+)
 from xingchen_core.bailian.model_replies import ModelReader, read_reply
 from xingchen_core.bailian.profiles import profile
 from xingchen_core.chat import ChatDelta, ChatReply
@@ -65,7 +71,7 @@ def stream_generate(request: ModelRequest, workspace_id: str | None = None) -> S
     )
 
 
-def only_streams(request: ModelRequest) -> bool:
+def only_streams(request: ModelParameters) -> bool:
     """Whether the answer has to be asked for as a stream, since the service refuses to give it whole.
 
     So it is while a model thinks ("enable_thinking must be set to false for non-streaming calls"). Some models of
@@ -84,6 +90,8 @@ def endpoint_of(request: ModelRequest) -> str:
         raise ConfigurationError("endpoint='text' takes no image, video or audio: use 'auto' or 'multimodal'.")
     if request.endpoint != "auto":
         return request.endpoint
+    if needs_required(request):
+        return "compatible"
     name = request.model.lower()
     if has_media or any(mark in name for mark in _MULTIMODAL_NAMES):
         return "multimodal"

@@ -85,6 +85,11 @@ def test_false_and_zero_are_sent() -> None:
     }
 
 
+def test_a_bias_is_sent_as_given() -> None:
+    """A whole number stays one; token ids may be numbers."""
+    assert str(_parameters(logit_bias={"9909": -100, 7: 0.5})["logit_bias"]) == "{'9909': -100, 7: 0.5}"
+
+
 def test_the_unknown_goes_through() -> None:
     """`model_kwargs` is merged into the parameters last."""
     sent = _parameters(model_kwargs={"skill": [{"type": "doc"}], "top_k": 5}, top_k=3)
@@ -118,10 +123,13 @@ def test_the_choice_of_tools(choice: Any, tools: Any, endpoint: str, sent: Any) 
 
 def test_required_is_never_weakened() -> None:
     """Several tools, of which any must be called: the native endpoints cannot say it, and "auto" is not the same."""
-    with pytest.raises(UnsupportedOperationError, match="endpoint='compatible'"):
-        generate(_request(tool_choice="any", tools=TWO))
-    with pytest.raises(UnsupportedOperationError, match="endpoint='compatible'"):
-        stream_generate(_request(tool_choice="required", tools=TWO))
+    with pytest.raises(UnsupportedOperationError, match="or 'compatible'"):
+        generate(_request(tool_choice="any", tools=TWO, endpoint="text"))
+    with pytest.raises(UnsupportedOperationError, match="or 'compatible'"):
+        stream_generate(_request(tool_choice="required", tools=TWO, endpoint="multimodal"))
+    call = generate(_request(tool_choice="any", tools=TWO))
+    assert call.path == "/compatible-mode/v1/chat/completions"  # unless the caller fixed the endpoint
+    assert call.json["tool_choice"] == "required"
 
 
 @pytest.mark.parametrize("choice", ["required", "any", "one", {"type": "function", "function": {"name": "one"}}])
