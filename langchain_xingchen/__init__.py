@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from langchain_xingchen._factory import init_xingchen_model
     from langchain_xingchen._load import loads
+    from langchain_xingchen.bailian import ChatBailian
+    from langchain_xingchen.bailian_app import ChatBailianApp
     from langchain_xingchen.beebot import ChatBeebot
     from langchain_xingchen.beebot_tool import BeebotTool
     from langchain_xingchen.chat_message_histories import XingchenChatMessageHistory
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
 
 _LAZY = {
     "BeebotTool": "langchain_xingchen.beebot_tool",
+    "ChatBailian": "langchain_xingchen.bailian",
+    "ChatBailianApp": "langchain_xingchen.bailian_app",
     "ChatBeebot": "langchain_xingchen.beebot",
     "ChatXingchen": "langchain_xingchen.chat_models",
     "XingchenCharacterTool": "langchain_xingchen.tools",
@@ -59,6 +63,8 @@ def __getattr__(name: str) -> Any:
 __all__ = [
     "BeebotTool",
     "Character",
+    "ChatBailian",
+    "ChatBailianApp",
     "ChatBeebot",
     "ChatXingchen",
     "GroupChat",

@@ -4,10 +4,12 @@ from typing import Any
 
 from langchain_core.load import loads as _loads
 
+from langchain_xingchen.bailian import ChatBailian
+from langchain_xingchen.bailian_app import ChatBailianApp
 from langchain_xingchen.beebot import ChatBeebot
 from langchain_xingchen.chat_models import ChatXingchen
 
-CLASSES = (ChatBeebot, ChatXingchen)
+CLASSES = (ChatBailian, ChatBeebot, ChatXingchen)
 
 
 def loads(text: str) -> Any:

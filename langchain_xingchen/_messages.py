@@ -31,7 +31,7 @@ _ROLES: dict[str, Role] = {
     "function": "function",
 }
 
-_SILENT = ("reasoning", "thinking", "reasoning_content", "tool_use", "tool_call", "server_tool_call", "refusal")
+SILENT = ("reasoning", "thinking", "reasoning_content", "tool_use", "tool_call", "server_tool_call", "refusal")
 """Content blocks of earlier answers, maybe another provider's, that are not said again. Tool calls travel apart."""
 
 
@@ -76,7 +76,7 @@ def _block_text(block: str | dict[Any, Any], role: str) -> str:
     kind = block.get("type")
     if kind in ("text", "input_text", "output_text") or (kind is None and "text" in block):
         return str(block.get("text", ""))
-    if kind in _SILENT:
+    if kind in SILENT:
         return ""
     raise UnsupportedOperationError(
         f"A {role} message holds a block of type {kind!r}; a character reads text only. Send the text of it."
