@@ -16,6 +16,7 @@ from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from pydantic import BaseModel, ConfigDict, model_validator
 
 from langchain_xingchen._errors import model_errors
+from langchain_xingchen._events import LISTENERS, Events, atell, tell
 from langchain_xingchen._messages import to_chunk, to_result
 from xingchen_core import Call, ChatDelta, ChatReply, Flow, StreamCall, __version__
 from xingchen_core._config import ConnectionSettings, plain_timeout
@@ -78,6 +79,10 @@ class XingchenChatModel(BaseChatModel, ConnectionSettings):
         """Whether the answer depends on what the service remembers; no cache may then answer in its place."""
         return False
 
+    def _take_events(self, delta: ChatDelta) -> Events | None:
+        """Take out of a delta what callbacks are told as custom events and is no part of the answer."""
+        return None
+
     def _model_of(self, kwargs: dict[str, Any]) -> str:
         """Return the model a call uses, for traces."""
         raise NotImplementedError
@@ -119,6 +124,7 @@ class XingchenChatModel(BaseChatModel, ConnectionSettings):
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
         client, provider = self.client(), self.provider
+        listeners = kwargs.pop(LISTENERS, run_manager)
         with model_errors():
             if self._has_stream(kwargs):
                 deltas = client.stream(client.run(self._stream_chat(messages, stop, **kwargs)))
@@ -126,6 +132,8 @@ class XingchenChatModel(BaseChatModel, ConnectionSettings):
                 deltas = one_delta(client.send(client.run(self._chat(messages, stop, **kwargs))))
             with closing(deltas):
                 for delta in deltas:
+                    if delta.additional and (events := self._take_events(delta)):
+                        tell(events, listeners)
                     chunk = to_chunk(delta, provider)
                     if run_manager:
                         run_manager.on_llm_new_token(delta.text, chunk=chunk)
@@ -139,6 +147,7 @@ class XingchenChatModel(BaseChatModel, ConnectionSettings):
         **kwargs: Any,
     ) -> AsyncIterator[ChatGenerationChunk]:
         client, provider = await self._loaded_async_client(), self.provider
+        listeners = kwargs.pop(LISTENERS, run_manager)
         with model_errors():
             if self._has_stream(kwargs):
                 deltas = await client.stream(await client.run(self._stream_chat(messages, stop, **kwargs)))
@@ -147,6 +156,8 @@ class XingchenChatModel(BaseChatModel, ConnectionSettings):
                 deltas = aone_delta(await client.send(call))
             async with aclosing(deltas):
                 async for delta in deltas:
+                    if delta.additional and (events := self._take_events(delta)):
+                        await atell(events, listeners)
                     chunk = to_chunk(delta, provider)
                     if run_manager:
                         await run_manager.on_llm_new_token(delta.text, chunk=chunk)

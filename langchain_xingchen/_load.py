@@ -9,7 +9,7 @@ from langchain_xingchen.bailian_app import ChatBailianApp
 from langchain_xingchen.beebot import ChatBeebot
 from langchain_xingchen.chat_models import ChatXingchen
 
-CLASSES = (ChatBailian, ChatBeebot, ChatXingchen)
+CLASSES = (ChatBailian, ChatBailianApp, ChatBeebot, ChatXingchen)
 
 
 def loads(text: str) -> Any:

@@ -3,7 +3,7 @@
 import logging
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, AliasChoices, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, AliasChoices, BaseModel, ConfigDict, Field, PlainSerializer, model_validator
 
 from xingchen_core._errors import ConfigurationError, UnsupportedOperationError
 from xingchen_core.characters.chats import join_roles
@@ -14,6 +14,8 @@ logger = logging.getLogger("xingchen_core")
 FlowStreamMode = Literal["message_format", "message_format_plus", "full_thoughts", "agent_format"]
 
 _SESSION_FILE = "file_session_"
+
+_PASSED_TO_TOOLS = ("user_defined_tokens", "user_defined_params")
 
 Several = Annotated[list[str], Field(min_length=1)]
 SeveralValues = Annotated[list[str | int | float], Field(min_length=1)]
@@ -69,6 +71,11 @@ def _or_none(value: str | None) -> str | None:
     return value or None
 
 
+def without_tokens(biz_params: dict[str, Any] | None) -> dict[str, Any] | None:
+    """Return what may be shown of `biz_params`: not what is passed to tools, among it tokens and headers of users."""
+    return {name: value for name, value in (biz_params or {}).items() if name not in _PASSED_TO_TOOLS} or None
+
+
 class AppParameters(BaseModel):
     """Everything that shapes a question to an application, apart from the messages.
 
@@ -80,7 +87,8 @@ class AppParameters(BaseModel):
             questions, and after 50 turns. Empty is none.
         memory_id: The long-term memory of an agent. Empty is none.
         biz_params: Values for the application as plain data: a workflow's variables by name, or an agent's
-            `user_prompt_params`, `user_defined_params`, `user_defined_tokens`. Not in `repr`: tokens are secrets.
+            `user_prompt_params`, `user_defined_params`, `user_defined_tokens`. Not in `repr`; the latter two are in
+            no dump either, since they hold tokens.
         rag: What an agent searches.
         has_thoughts: Return how the answer was found: searches, tools, reasoning.
         enable_thinking: Let a hybrid model think, or not. Implies `has_thoughts`: without it the thinking is paid
@@ -114,7 +122,7 @@ class AppParameters(BaseModel):
     app_id: str | None = None
     session_id: Annotated[str | None, AfterValidator(_or_none)] = None
     memory_id: Annotated[str | None, AfterValidator(_or_none)] = None
-    biz_params: dict[str, Any] | None = Field(default=None, repr=False)
+    biz_params: Annotated[dict[str, Any] | None, PlainSerializer(without_tokens)] = Field(default=None, repr=False)
     rag: RagOptions | None = None
     has_thoughts: bool | None = None
     enable_thinking: bool | None = None
