@@ -6,11 +6,13 @@
 | `models.py` | qwen and others: native `text-generation` and `multimodal-generation`, or the compatible endpoint |
 """
 
-from typing import TYPE_CHECKING
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from xingchen_core._lazy import lazy_names
 
 if TYPE_CHECKING:
+    from xingchen_core.bailian import apps, references
     from xingchen_core.bailian._service import BailianSettings, workspace_url
     from xingchen_core.bailian.app_models import AppParameters, AppRequest, RagOptions
     from xingchen_core.bailian.app_replies import AppReader
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
     from xingchen_core.bailian.profiles import profile
     from xingchen_core.bailian.references import without_references
 
-__getattr__ = lazy_names(
+_held = lazy_names(
     __name__,
     {
         "_service": ("BailianSettings", "workspace_url"),
@@ -36,6 +38,12 @@ __getattr__ = lazy_names(
     },
 )
 
+
+def __getattr__(name: str) -> Any:
+    """Load a file when it is first used, by its own name (`bailian.apps.complete`) or one that it holds."""
+    return import_module(f"{__name__}.{name}") if name in ("apps", "references") else _held(name)
+
+
 __all__ = [
     "DEFAULT_MODEL",
     "AppParameters",
@@ -46,10 +54,12 @@ __all__ = [
     "ModelParameters",
     "ModelRequest",
     "RagOptions",
+    "apps",
     "citations",
     "generate",
     "only_streams",
     "profile",
+    "references",
     "stream_generate",
     "without_references",
     "workspace_url",

@@ -56,8 +56,9 @@ class AppReader:
             return None
         output = body.get("output") or {}
         nodes_speak = output.get("workflow_message")
-        if is_final(output.get("finish_reason")):
-            self.finished = True
+        reason = output.get("finish_reason")
+        if reason != "null" and is_final(reason):
+            self.finished, self._reason = True, reason
             if not nodes_speak:
                 return self.last(output, body)
         self._note(output, body)
@@ -83,6 +84,8 @@ class AppReader:
         """Return the last delta: what is new in the final event, and what is known only now."""
         self._closed = True
         self._note(output, body)
+        if is_final(reason := output.get("finish_reason")):
+            self._reason = reason
         delta = self._follow(output)
         text = output.get("text")
         delta.text = self._show(self._rest(text) if text else delta.text)
@@ -107,10 +110,9 @@ class AppReader:
             self._usage = usage
         if references := output.get("doc_references"):
             self._references = references
-        self._request_id = body.get("request_id") or self._request_id
-        self._session_id = output.get("session_id") or self._session_id
-        if is_final(reason := output.get("finish_reason")):
-            self._reason = reason
+        if self._session_id is None or self._request_id is None:  # the same in every event
+            self._request_id = self._request_id or body.get("request_id")
+            self._session_id = self._session_id or output.get("session_id")
 
     def _new(self, text: str) -> str:
         """Return what of an event's text is new."""

@@ -21,7 +21,8 @@ def complete(request: AppRequest, workspace_id: str | None = None) -> Call[ChatR
 
     `metadata` holds `session_id`, `request_id`, `app_id`, `model_name`, and where there are any `usage_models` (tokens
     by model call), `doc_references` (as sent), `session_changed` (True: the session asked for is gone, this is a new
-    one). `additional` holds `thoughts` (as sent), `citations` (see `references.citations`) and `workflow_nodes`.
+    one). `additional` holds, where there are any, `thoughts` (as sent), `citations` (see `references.citations`) and
+    `workflow_nodes` (what nodes made that do not answer, where the mode tells).
     """
     return Call(**_shared(request, workspace_id, stream=False), parse=lambda body: read_reply(body, request))
 

@@ -67,11 +67,17 @@ class Workflow:
                 _tell(delta, _as_message(told, content))
 
     def summary(self) -> list[dict[str, Any]]:
-        """Return the nodes of the main canvas in the order they began, with what those made that do not answer."""
+        """Return what the nodes have made that do not answer, in the order they began."""
         return [
-            {"node_id": node.id, "node_name": node.name, "node_type": node.type, "node_status": node.status}
-            | ({} if node.type in ANSWERING else {"result": node.result})
+            {
+                "node_id": node.id,
+                "node_name": node.name,
+                "node_type": node.type,
+                "node_status": node.status,
+                "result": node.result,
+            }
             for node in self._nodes.values()
+            if node.type not in ANSWERING
         ]
 
     def _node(self, id: str, name: str | None, type: str | None) -> Node:

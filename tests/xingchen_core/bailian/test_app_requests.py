@@ -13,6 +13,7 @@ import httpx
 import pytest
 from pydantic import ValidationError
 
+import xingchen_core
 from app_events import SESSION, output, question
 from xingchen_core import (
     BailianSettings,
@@ -22,6 +23,7 @@ from xingchen_core import (
     RagOptions,
     ToolCall,
     UnsupportedOperationError,
+    bailian,
 )
 from xingchen_core.bailian import AppParameters, AppRequest, apps
 
@@ -204,6 +206,16 @@ def test_file_variables_are_passed_on() -> None:
     """A workflow's variables are plain data, whatever their shape."""
     file = {"type": "file", "name": "a.pdf", "mimeType": "application/pdf", "source": "url", "url": "https://a/a.pdf"}
     assert body(biz_params={"doc": file})["input"]["biz_params"] == {"doc": file}
+
+
+def test_names() -> None:
+    """The file of the calls is found by its name, and what the package promises from the root."""
+    for name in ("apps", "references"):
+        assert bailian.__getattr__(name) is getattr(bailian, name)
+    assert xingchen_core.bailian is bailian
+    assert (xingchen_core.RagOptions, xingchen_core.BailianSettings) == (bailian.RagOptions, bailian.BailianSettings)
+    with pytest.raises(AttributeError, match="no_such_name"):
+        bailian.__getattr__("no_such_name")
 
 
 def test_temporary_links() -> None:

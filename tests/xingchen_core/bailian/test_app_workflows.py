@@ -59,7 +59,7 @@ def test_agrees_with_the_whole_answer() -> None:
     final = output("你好呀", reason="stop", usage=USAGE)
     streamed = gathered(deltas([node("你好"), node("呀", **DONE), final]))
     whole = read_reply(final, question())
-    assert (streamed.answers[0].text, streamed.usage, streamed.metadata) == ("你好呀", whole.usage, whole.metadata)
+    assert streamed == whole
     assert (whole.answers[0].text, whole.usage) == ("你好呀", Usage(12, 5))
 
 
@@ -132,7 +132,6 @@ def test_message_format_plus(reading: str) -> None:
             "node_status": "success",
             "result": "杭州",
         },
-        {"node_id": "End_fake", "node_name": "结束", "node_type": "End", "node_status": "success"},
     ]
 
 
@@ -220,7 +219,6 @@ FULL = {
 NODES = [
     {"node_id": "Start_fake", "node_name": "Start", "node_type": "Start", "node_status": "success", "result": ""},
     {"node_id": "LLM_fake", "node_name": "LLM", "node_type": "LLM", "node_status": "success", "result": "杭州"},
-    {"node_id": "End_fake", "node_name": "End", "node_type": "End", "node_status": "success"},
 ]
 
 
