@@ -25,7 +25,7 @@ from pydantic import BaseModel, ConfigDict, Field, SerializationInfo, Serializer
 
 from llama_index_xingchen._messages import Responses, to_completion, to_response
 from llama_index_xingchen._observed import observed_async_stream, observed_stream
-from llama_index_xingchen._structured import ObjectReader, aobjects, naming_the_answer, objects
+from llama_index_xingchen._structured import ObjectReader, aobjects, objects, tell_prediction, told_object
 from xingchen_core import Call, ChatDelta, ChatReply, Flow, StreamCall
 from xingchen_core._config import ConnectionSettings, plain_timeout
 
@@ -114,19 +114,43 @@ class XingchenLLM(LLM, ConnectionSettings):
 
     def _reply(self, messages: Sequence[ChatMessage], kwargs: dict[str, Any]) -> ChatResponse:
         client = self.client()
-        return to_response(client.send(client.run(self._chat(self._prompted(messages), **_own(kwargs)))))
+        return to_response(client.send(client.run(self._chat(self._prompted(messages), **self._own(kwargs)))))
 
     async def _areply(self, messages: Sequence[ChatMessage], kwargs: dict[str, Any]) -> ChatResponse:
         client = self.async_client()
-        return to_response(await client.send(await client.run(self._chat(self._prompted(messages), **_own(kwargs)))))
+        return to_response(
+            await client.send(await client.run(self._chat(self._prompted(messages), **self._own(kwargs))))
+        )
 
     def _deltas(self, messages: Sequence[ChatMessage], kwargs: dict[str, Any]) -> Generator[ChatDelta]:
         client = self.client()
-        return client.stream(client.run(self._stream_chat(self._prompted(messages), **_own(kwargs))))
+        return client.stream(client.run(self._stream_chat(self._prompted(messages), **self._own(kwargs))))
 
     async def _adeltas(self, messages: Sequence[ChatMessage], kwargs: dict[str, Any]) -> AsyncGenerator[ChatDelta]:
         client = self.async_client()
-        return await client.stream(await client.run(self._stream_chat(self._prompted(messages), **_own(kwargs))))
+        return await client.stream(await client.run(self._stream_chat(self._prompted(messages), **self._own(kwargs))))
+
+    def _own(self, kwargs: dict[str, Any]) -> dict[str, Any]:
+        """Return the keywords of a call that are for the service."""
+        fields = type(self).model_fields
+        return {name: value for name, value in kwargs.items() if name in fields or name not in _FRAMEWORK_KEYWORDS}
+
+    def _fields(self, request: type[BaseModel], kwargs: dict[str, Any]) -> dict[str, Any]:
+        """Return what shapes a request: the object's own fields, and before them those of this call.
+
+        Raises:
+            TypeError: A keyword is no field of the request.
+        """
+        given = {"model" if name == "model_name" else name: value for name, value in kwargs.items()}
+        additional = given.pop("additional_kwargs", self.additional_kwargs)
+        if unknown := given.keys() - request.model_fields.keys():
+            raise TypeError(
+                f"{type(self).__name__} got an unexpected keyword for a call: {', '.join(sorted(unknown))}. What "
+                "shapes the answer may be given per call; how to reach the service belongs in the constructor."
+            )
+        ours = type(self).model_fields
+        fields = {name: getattr(self, name) for name in request.model_fields if name in ours} | given
+        return fields | {"model_kwargs": {**additional, **fields["model_kwargs"]}}
 
     def _prompted(self, messages: Sequence[ChatMessage]) -> Sequence[ChatMessage]:
         """Put `system_prompt` first. LlamaIndex does so in some of its methods and forgets it in others."""
@@ -138,47 +162,59 @@ class XingchenLLM(LLM, ConnectionSettings):
         self, output_cls: type[M], prompt: PromptTemplate, llm_kwargs: dict[str, Any] | None = None, **prompt_args: Any
     ) -> M:
         """As LlamaIndex's; an answer without the object is a `ValueError` that names the model and quotes the text."""
-        with naming_the_answer(output_cls, self.metadata.model_name):
+        asked = self._ask_for_object(output_cls, prompt, prompt_args, llm_kwargs)
+        if asked is None:
             # Unwrapped: the span of this method is enough.
             made: M = unwrap(super().structured_predict)(output_cls, prompt, llm_kwargs, **prompt_args)
             return made
+        tell_prediction(output_cls, prompt, prompt_args)
+        return told_object(self._object_reader(output_cls).whole(self.chat(**asked)))
 
     async def astructured_predict(
         self, output_cls: type[M], prompt: PromptTemplate, llm_kwargs: dict[str, Any] | None = None, **prompt_args: Any
     ) -> M:
         """As `structured_predict`."""
-        with naming_the_answer(output_cls, self.metadata.model_name):
+        asked = self._ask_for_object(output_cls, prompt, prompt_args, llm_kwargs)
+        if asked is None:
             made: M = await unwrap(super().astructured_predict)(output_cls, prompt, llm_kwargs, **prompt_args)
             return made
+        tell_prediction(output_cls, prompt, prompt_args)
+        return told_object(self._object_reader(output_cls).whole(await self.achat(**asked)))
 
     def _structured_stream_call(
         self, output_cls: type[M], prompt: PromptTemplate, llm_kwargs: dict[str, Any] | None = None, **prompt_args: Any
     ) -> Generator[M | list[M] | FlexibleModel | list[FlexibleModel]]:
-        if not self._answers_in_json():
+        asked = self._ask_for_object(output_cls, prompt, prompt_args, llm_kwargs)
+        if asked is None:
             return super()._structured_stream_call(output_cls, prompt, llm_kwargs, **prompt_args)
-        messages, reader = self._ask_for_json(output_cls, prompt, prompt_args)
-        return objects(self.stream_chat(messages, **(llm_kwargs or {})), reader)
+        return objects(self.stream_chat(**asked), self._object_reader(output_cls))
 
     async def _structured_astream_call(
         self, output_cls: type[M], prompt: PromptTemplate, llm_kwargs: dict[str, Any] | None = None, **prompt_args: Any
     ) -> AsyncGenerator[M | list[M] | FlexibleModel | list[FlexibleModel]]:
-        if not self._answers_in_json():
+        asked = self._ask_for_object(output_cls, prompt, prompt_args, llm_kwargs)
+        if asked is None:
             return await super()._structured_astream_call(output_cls, prompt, llm_kwargs, **prompt_args)
-        messages, reader = self._ask_for_json(output_cls, prompt, prompt_args)
-        return aobjects(await self.astream_chat(messages, **(llm_kwargs or {})), reader)
+        return aobjects(await self.astream_chat(**asked), self._object_reader(output_cls))
 
-    def _answers_in_json(self) -> bool:
-        """Whether objects come as text; else they come as the arguments of a function."""
-        if self.pydantic_program_mode == PydanticProgramMode.DEFAULT:
-            return not self.metadata.is_function_calling_model
-        return self.pydantic_program_mode == PydanticProgramMode.LLM
+    def _object_reader(self, output_cls: type[M]) -> ObjectReader[M]:
+        return ObjectReader(output_cls, self.metadata.model_name)
 
-    def _ask_for_json(
-        self, output_cls: type[M], prompt: PromptTemplate, prompt_args: dict[str, Any]
-    ) -> tuple[list[ChatMessage], ObjectReader[M]]:
-        """Return messages that ask for JSON in the words of LlamaIndex's own program, and what reads the answer."""
+    def _ask_for_object(
+        self,
+        output_cls: type[BaseModel],
+        prompt: PromptTemplate,
+        prompt_args: dict[str, Any],
+        llm_kwargs: dict[str, Any] | None,
+    ) -> dict[str, Any] | None:
+        """Return the arguments of `chat` that ask for JSON, in the words of LlamaIndex's own program.
+
+        `None` leaves it to that program, where the caller has chosen one of another kind.
+        """
+        if self.pydantic_program_mode not in (PydanticProgramMode.DEFAULT, PydanticProgramMode.LLM):
+            return None
         prompt.output_parser = PydanticOutputParser(output_cls=output_cls)
-        return prompt.format_messages(llm=self, **prompt_args), ObjectReader(output_cls, self.metadata.model_name)
+        return {"messages": prompt.format_messages(llm=self, **prompt_args), **(llm_kwargs or {})}
 
     @model_serializer(mode="wrap")
     def custom_model_dump(self, handler: SerializerFunctionWrapHandler, info: SerializationInfo) -> dict[str, Any]:
@@ -195,10 +231,6 @@ def plain_settings(settings: ConnectionSettings, data: dict[str, Any]) -> dict[s
 
 
 _SYSTEM = (MessageRole.SYSTEM, MessageRole.DEVELOPER)
-
-
-def _own(kwargs: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in kwargs.items() if name not in _FRAMEWORK_KEYWORDS}
 
 
 def _user(prompt: str) -> list[ChatMessage]:

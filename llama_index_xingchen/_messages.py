@@ -12,6 +12,7 @@ from llama_index.core.base.llms.types import (
     CitationBlock,
     CompletionResponse,
     ContentBlock,
+    LogProb,
     MessageRole,
     TextBlock,
     ThinkingBlock,
@@ -101,6 +102,7 @@ def to_response(reply: ChatReply) -> ChatResponse:
     return ChatResponse(
         message=_to_chat_message(answer, reply.metadata),
         raw=raw,
+        logprobs=_logprobs(raw),
         additional_kwargs=_counts(reply.usage),
     )
 
@@ -115,6 +117,7 @@ def to_completion(response: ChatResponse) -> CompletionResponse:
         text=response.message.content or "",
         delta=response.delta,
         raw=response.raw,
+        logprobs=response.logprobs,
         additional_kwargs={**response.message.additional_kwargs, **response.additional_kwargs},
     )
 
@@ -147,6 +150,7 @@ class Responses:
             message=_to_chat_message(answer, delta.metadata),
             delta=delta.text,
             raw=_raw(delta.finish_reason, delta.usage, delta.metadata | told) if delta.last else dict(told),
+            logprobs=_logprobs(delta.metadata),
             additional_kwargs=additional | _counts(delta.usage),
         )
 
@@ -203,6 +207,18 @@ def _tool_call(call: ToolCall) -> dict[str, Any]:
 
 def _raw(finish_reason: str | None, usage: Usage | None, metadata: Mapping[str, Any]) -> dict[str, Any]:
     return {**metadata, **_finish(finish_reason), **({"usage": _usage(usage)} if usage else {})}
+
+
+def _logprobs(metadata: Mapping[str, Any]) -> list[list[LogProb]] | None:
+    """Return for each token the likeliest ones, or only itself where no others were asked for."""
+    content = (metadata.get("logprobs") or {}).get("content")
+    if not content:
+        return None
+    return [
+        [LogProb(token=one["token"], logprob=one["logprob"], bytes=one.get("bytes") or []) for one in likeliest]
+        for told in content
+        for likeliest in (told.get("top_logprobs") or [told],)
+    ]
 
 
 def _finish(reason: str | None) -> dict[str, str]:

@@ -14,14 +14,42 @@ if TYPE_CHECKING:
     from llama_index.core.tools.types import BaseTool
 
 
+def to_tools(tools: Sequence["BaseTool"]) -> list[dict[str, Any]]:
+    """Return the tools in OpenAI's form; a parameter schema always says what is `required`."""
+    told = [tool.metadata.to_openai_tool(skip_length_check=True)["function"] for tool in tools]
+    return [
+        {
+            "type": "function",
+            "function": {
+                "name": one["name"],
+                "description": one["description"] or "",
+                "parameters": {"required": [], **one["parameters"]},
+            },
+        }
+        for one in told
+    ]
+
+
 def to_functions(tools: Sequence["BaseTool"]) -> list[Function]:
-    """Return the tools as functions; a parameter schema always says what is `required`."""
-    functions = []
-    for tool in tools:
-        told = tool.metadata.to_openai_tool(skip_length_check=True)["function"]
-        parameters = {"required": [], **told["parameters"]}
-        functions.append(Function(name=told["name"], description=told["description"] or "", parameters=parameters))
-    return functions
+    """Return the tools as a character's functions."""
+    return [Function(**tool["function"]) for tool in to_tools(tools)]
+
+
+def tool_choice(choice: str | dict[str, Any] | None, required: bool, names: Sequence[str]) -> str | None:
+    """Return LlamaIndex's choice of a tool as `auto`, `none`, `required` or a name; `None` if it says nothing.
+
+    Raises:
+        ValueError: The choice names none of the tools.
+    """
+    if isinstance(choice, dict):
+        choice = str((choice.get("function") or choice).get("name"))
+    if not names:
+        return None
+    if choice in ("required", "any") or (required and choice in (None, "auto")):
+        return "required"
+    if choice not in (None, "auto", "none", *names):
+        raise ValueError(f"tool_choice {choice!r} is none of the tools: {', '.join(names)}.")
+    return choice
 
 
 def function_choice(choice: str | dict[str, Any] | None, required: bool, names: Sequence[str]) -> str | None:
@@ -32,20 +60,15 @@ def function_choice(choice: str | dict[str, Any] | None, required: bool, names: 
             must be.
         ValueError: The choice names none of the functions.
     """
-    if isinstance(choice, dict):
-        choice = str((choice.get("function") or choice).get("name"))
-    if not names:
-        return None
-    if choice in ("required", "any") or (required and choice in (None, "auto")):
-        if len(names) > 1:
-            raise UnsupportedOperationError(
-                f"The service cannot be told to call one of several functions ({', '.join(names)}): name one of them "
-                "as tool_choice, or give one tool."
-            )
-        return names[0]
-    if choice not in (None, "auto", "none", *names):
-        raise ValueError(f"tool_choice {choice!r} is none of the tools: {', '.join(names)}.")
-    return choice or "auto"
+    chosen = tool_choice(choice, required, names)
+    if chosen != "required":
+        return chosen or ("auto" if names else None)
+    if len(names) > 1:
+        raise UnsupportedOperationError(
+            f"The service cannot be told to call one of several functions ({', '.join(names)}): name one of them "
+            "as tool_choice, or give one tool."
+        )
+    return names[0]
 
 
 def to_tool_selections(response: ChatResponse) -> list[ToolSelection]:

@@ -6,7 +6,7 @@ from typing import Any
 from llama_index.core.base.llms.types import ChatMessage, ChatResponse, LLMMetadata
 from pydantic import Field
 
-from llama_index_xingchen._base import MODEL_CONFIG, XingchenLLM, _own
+from llama_index_xingchen._base import MODEL_CONFIG, XingchenLLM
 from llama_index_xingchen._messages import to_messages, to_response
 from xingchen_core import Call, ChatDelta, ChatReply, Flow, StreamCall, beebot
 from xingchen_core.beebot import BeebotParameters, BeebotRequest, BeebotSettings
@@ -99,31 +99,18 @@ class Beebot(XingchenLLM, BeebotParameters, BeebotSettings):
         if not self._is_rpc(kwargs):
             return super()._deltas(messages, kwargs)
         client = self.client()
-        return one_delta(client.send(client.run(self._chat(messages, **_own(kwargs)))))
+        return one_delta(client.send(client.run(self._chat(messages, **self._own(kwargs)))))
 
     async def _adeltas(self, messages: Sequence[ChatMessage], kwargs: dict[str, Any]) -> AsyncGenerator[ChatDelta]:
         if not self._is_rpc(kwargs):
             return await super()._adeltas(messages, kwargs)
         client = self.async_client()
-        return aone_delta(await client.send(await client.run(self._chat(messages, **_own(kwargs)))))
+        return aone_delta(await client.send(await client.run(self._chat(messages, **self._own(kwargs)))))
 
     def _is_rpc(self, kwargs: dict[str, Any]) -> bool:
         return bool(kwargs.get("api", self.api) == "rpc")
 
     def _request(self, messages: Sequence[ChatMessage], **kwargs: Any) -> BeebotRequest:
-        if "model_name" in kwargs:
-            kwargs["model"] = kwargs.pop("model_name")
-        if unknown := kwargs.keys() - _PER_CALL:
-            raise TypeError(
-                f"Beebot got an unexpected keyword for a call: {', '.join(sorted(unknown))}. What shapes the question "
-                "may be given per call; how to reach the service belongs in the constructor."
-            )
-        fields = {name: getattr(self, name) for name in BeebotParameters.model_fields}
-        additional = kwargs.pop("additional_kwargs", self.additional_kwargs)
-        fields |= kwargs
-        fields["model_kwargs"] = {**additional, **fields["model_kwargs"]}
+        fields = self._fields(BeebotParameters, kwargs)
         utterance = beebot.newest_question(to_messages(messages), has_session=fields["session_id"] is not None)
         return BeebotRequest(**fields, utterance=utterance)
-
-
-_PER_CALL = {*BeebotParameters.model_fields, "additional_kwargs"}

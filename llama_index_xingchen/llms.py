@@ -9,16 +9,14 @@ from llama_index.core.base.llms.types import (
     CompletionResponse,
     ImageBlock,
     LLMMetadata,
-    MessageRole,
 )
 from llama_index.core.instrumentation import get_dispatcher  # type: ignore[attr-defined]  # missing in its __all__
-from llama_index.core.llms.function_calling import FunctionCallingLLM
-from llama_index.core.llms.llm import ToolSelection
 from pydantic import Field
 
-from llama_index_xingchen._base import MODEL_CONFIG, XingchenLLM
+from llama_index_xingchen._base import MODEL_CONFIG
+from llama_index_xingchen._function_calling import FunctionCallingXingchenLLM
 from llama_index_xingchen._messages import to_messages
-from llama_index_xingchen._tools import first_call_only, function_choice, to_functions, to_tool_selections
+from llama_index_xingchen._tools import function_choice, to_functions
 from xingchen_core import Call, ChatDelta, ChatReply, ConfigurationError, Flow, StreamCall, characters
 from xingchen_core.characters import CharacterParameters, ChatRequest, GeneratedImage, XingchenSettings
 from xingchen_core.characters.models import DEFAULT_MODEL, WHO
@@ -36,7 +34,7 @@ NUM_OUTPUT = 512
 """More than a character says in one turn."""
 
 
-class Xingchen(XingchenLLM, FunctionCallingLLM, CharacterParameters, XingchenSettings):
+class Xingchen(FunctionCallingXingchenLLM, CharacterParameters, XingchenSettings):
     """A Xingchen (通义星尘) character: one stored on the platform, or one described here.
 
     ```python
@@ -109,19 +107,9 @@ class Xingchen(XingchenLLM, FunctionCallingLLM, CharacterParameters, XingchenSet
         return characters.stream_chat(request, stop_on_close=self.stop_on_close)
 
     def _request(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatRequest:
-        if "model_name" in kwargs:
-            kwargs["model"] = kwargs.pop("model_name")
-        if unknown := kwargs.keys() - _PER_CALL:
-            raise TypeError(
-                f"Xingchen got an unexpected keyword for a call: {', '.join(sorted(unknown))}. What shapes the answer "
-                "may be given per call; how to reach the service belongs in the constructor."
-            )
-        fields = {name: getattr(self, name) for name in CharacterParameters.model_fields}
+        fields = self._fields(ChatRequest, kwargs)
         if any(kwargs.get(name) is not None for name in WHO):
-            fields |= dict.fromkeys(WHO)  # a call that names another character means that one
-        additional = kwargs.pop("additional_kwargs", self.additional_kwargs)
-        fields |= kwargs
-        fields["model_kwargs"] = {**additional, **fields["model_kwargs"]}
+            fields |= {name: kwargs.get(name) for name in WHO}  # a call that names another character means that one
         if fields["user_id"] is None:
             if fields["platform_history"]:
                 raise ConfigurationError(
@@ -130,49 +118,12 @@ class Xingchen(XingchenLLM, FunctionCallingLLM, CharacterParameters, XingchenSet
             fields["user_id"] = characters.fresh_user_id()
         return ChatRequest(**fields, messages=to_messages(messages))
 
-    def _prepare_chat_with_tools(
-        self,
-        tools: Sequence["BaseTool"],
-        user_msg: str | ChatMessage | None = None,
-        chat_history: list[ChatMessage] | None = None,
-        verbose: bool = False,
-        allow_parallel_tool_calls: bool = False,
-        tool_required: bool = False,
-        *,
-        tool_choice: str | dict[str, Any] | None = None,
-        **kwargs: Any,
+    def _tool_keywords(
+        self, tools: Sequence["BaseTool"], choice: str | dict[str, Any] | None, *, required: bool, parallel: bool
     ) -> dict[str, Any]:
-        """Return the arguments of `chat` that hand `tools` to the character as functions."""
-        messages = list(chat_history or [])
-        if isinstance(user_msg, str):
-            user_msg = ChatMessage(role=MessageRole.USER, content=user_msg)
-        if user_msg is not None:
-            messages.append(user_msg)
         functions = to_functions(tools)
-        choice = function_choice(tool_choice, tool_required, [function.name for function in functions])
-        return {"messages": messages, "functions": functions or None, "function_choice": choice, **kwargs}
-
-    def _validate_chat_with_tools_response(
-        self,
-        response: ChatResponse,
-        tools: Sequence["BaseTool"],
-        allow_parallel_tool_calls: bool = False,
-        **kwargs: Any,
-    ) -> ChatResponse:
-        return response if allow_parallel_tool_calls else first_call_only(response)
-
-    def get_tool_calls_from_response(
-        self, response: ChatResponse, error_on_no_tool_call: bool = True, **kwargs: Any
-    ) -> list[ToolSelection]:
-        """Return the functions the character wants called.
-
-        Raises:
-            ValueError: There is none, and `error_on_no_tool_call` is set.
-        """
-        selections = to_tool_selections(response)
-        if not selections and error_on_no_tool_call:
-            raise ValueError(f"Expected at least one function call, got the text {response.message.content!r}.")
-        return selections
+        chosen = function_choice(choice, required, [function.name for function in functions])
+        return {"functions": functions or None, "function_choice": chosen}
 
     @dispatcher.span
     def opening_line(self) -> str | None:
@@ -244,6 +195,3 @@ def _wait_for_image(answer: Answered, timeout: float) -> Flow[GeneratedImage]:
             "This answer has no message_id and user_id: pass the response of a stored character, of a stream the last."
         )
     return (yield from characters.wait_for_image(ids["message_id"], ids["user_id"], timeout=timeout))
-
-
-_PER_CALL = {*ChatRequest.model_fields, "additional_kwargs"} - {"messages"}
