@@ -104,8 +104,8 @@ def _part(block: str | dict[Any, Any], role: str) -> dict[str, Any] | None:
     if kind in _MEDIA_TYPES and (url := _url(block, _MEDIA_TYPES[kind])):
         return {_MEDIA_TYPES[kind]: url, **beside}
     raise UnsupportedOperationError(
-        f"A {role} message holds a block of type {kind!r} that cannot be sent: models read text, and images, videos and "
-        "audio by URL or base64. Send the text of a file, or pictures of its pages."
+        f"A {role} message holds a block of type {kind!r} that cannot be sent: models read text, and images, videos "
+        "and audio by URL or base64. Send the text of a file, or pictures of its pages."
     )
 
 

@@ -34,12 +34,12 @@ class ChatBailian(XingchenChatModel, ModelParameters, BailianSettings):
     The fields are those of `ModelParameters` (what is asked) and `BailianSettings` (how); each of the former may also
     be given per call: `model.invoke("你好", model="qwen3-max", enable_thinking=True)`. No call changes the model.
 
-    Messages may hold images, videos and audio, as LangChain's blocks or OpenAI's; a list of URLs as `video` is taken for
-    frames. Files are refused. An `AIMessage` at the end with `additional_kwargs={"partial": True}` is the beginning of
-    the answer: the model writes on, and only what it adds comes back. What a model thought is in `content_blocks` and in
-    `additional_kwargs["reasoning_content"]`; of earlier answers it is sent again only to models that want it.
+    Messages may hold images, videos and audio, as LangChain's blocks or OpenAI's; a list of URLs as `video` is taken
+    for frames. Files are refused. An `AIMessage` at the end with `additional_kwargs={"partial": True}` is the beginning
+    of the answer: the model writes on, and only what it adds comes back.
 
-    A model that thinks can only be streamed; `invoke` then gathers a stream by itself.
+    What a model thought is in `content_blocks` and `additional_kwargs["reasoning_content"]`; of earlier answers it is
+    sent again only to models that want it. A model that thinks can only be streamed: `invoke` then gathers a stream.
 
     `response_metadata` holds `model_name`, `finish_reason`, `request_id`, and where they were asked for `search_info`
     (the sources of a web search; with `search_options={"enable_source": True, "enable_citation": True}` the marks in
@@ -166,13 +166,13 @@ class ChatBailian(XingchenChatModel, ModelParameters, BailianSettings):
 
                 * `function_calling`: the model must call a function with the schema's arguments. The service refuses to
                   force a model that thinks, so thinking is off for these calls if it was on, asked for or by default.
-                * `json_schema`: the service holds the answer to the schema. Documented for the qwen3.7-plus, qwen3.7-max
-                  and qwen3.8-max series. An unknown model is taken at its word. Whether it goes together with thinking
-                  is told differently in different places of the documents.
+                * `json_schema`: the service holds the answer to the schema. Documented for the series qwen3.7-plus,
+                  qwen3.7-max and qwen3.8-max; for an unknown model it is tried. The documents disagree on whether it
+                  goes together with thinking (UNVERIFIED).
                 * `json_mode`: the answer is some JSON. The prompt must say which, and hold the word "json".
             strict: With `json_schema` whether the service holds the answer to it strictly, as it does by default; with
                 `function_calling` see `bind_tools`.
-            kwargs: Only `tools` and others that `bind_tools` takes are not: there are none.
+            kwargs: None are known.
 
         Returns:
             Gives an instance of the class, or a dict for a schema that is no pydantic class.
@@ -186,14 +186,15 @@ class ChatBailian(XingchenChatModel, ModelParameters, BailianSettings):
         if kwargs:
             raise ValueError(f"Received unsupported arguments {', '.join(kwargs)}")
         known = {**bailian.profile(self.model), **(self.profile or {})}
-        chosen = structured.choose_method(method, self.model, known, thinks=bool(known.get("only_streams")))
+        always_thinks = bool(known.get("thinks") and known.get("only_streams"))
+        chosen = structured.choose_method(method, self.model, known, thinks=always_thinks)
         if schema is None and chosen != "json_mode":
             raise ValueError(f"method={chosen!r} needs a schema; only 'json_mode' works without one.")
         told: dict[str, Any] = {
             "ls_structured_output_format": {"kwargs": {"method": chosen, "strict": strict}, "schema": schema}
         }
         if chosen == "function_calling":
-            if not self._has_plain({}):
+            if known.get("thinks") if self.enable_thinking is None else self.enable_thinking:
                 told["enable_thinking"] = False
             choice = structured.tool_name(schema)
             model = self.bind_tools([cast("Tool", schema)], tool_choice=choice, strict=strict, **told)
