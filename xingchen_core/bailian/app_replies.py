@@ -67,7 +67,7 @@ class AppReader:
             text = self._show(self._new(text)) if text else ""
             return ChatDelta(text) if text else None
         delta = self._follow(output)
-        if not delta.text and not nodes_speak and not self._nodes_spoke:
+        if text and not delta.text and not nodes_speak and not self._nodes_spoke:
             delta.text = self._new(text)
         delta.text = self._show(delta.text)
         return delta if delta.text or delta.reasoning or delta.additional else None
@@ -134,10 +134,9 @@ class AppReader:
         message, thoughts = output.get("workflow_message"), output.get("thoughts")
         nodes: list[dict[str, Any]] = []
         if thoughts:
-            incremental = self._request.incremental_output
             told = [(thought, node_of(thought)) for thought in thoughts]
             nodes = [node for _, node in told if node]
-            self._thoughts = self._thoughts or Thoughts(incremental=incremental)
+            self._thoughts = self._thoughts or Thoughts(incremental=self._request.incremental_output)
             delta.reasoning = self._thoughts.read(thought for thought, node in told if not node)
         if message or nodes:
             self._workflow = self._workflow or Workflow(incremental=self._request.incremental_output)

@@ -250,6 +250,15 @@ def test_rewritten() -> None:
     assert (found[-1].metadata["rewritten"], found[-1].metadata["final_text"]) == (True, "抱歉。")
 
 
+@pytest.mark.parametrize("text", ["", None])
+def test_events_without_text(text: str | None) -> None:
+    """Between whole texts, and at the end, an event without text takes nothing back."""
+    thought = {"action_type": "api", "observation": "{}"}
+    bodies = [output("好"), output(text, thoughts=[thought]), output(text), output(text, reason="stop")]
+    found = deltas(bodies, incremental_output=False)
+    assert (texts(found), "final_text" in found[-1].metadata) == (["好"], False)
+
+
 def test_after_the_end() -> None:
     """Nothing follows the end mark; `[DONE]` and `done`, which gateways add, are ignored anywhere."""
     done = [ServerSentEvent("message", b"[DONE]", "", ()), ServerSentEvent("done", b"{}", "", ())]

@@ -89,6 +89,14 @@ def test_stop(stop: list[str] | None) -> None:
     assert "".join(texts(deltas([node("你好"), node("呀", **DONE), END], stop=stop))) == ("你好" if stop else "你好呀")
 
 
+def test_text_beside_nodes() -> None:
+    """Text that repeats what nodes said is not shown again while they speak, nor between their messages."""
+    beside = node("", node_status="success")
+    beside["output"]["text"] = "你"
+    between = thoughts(flow_node(""), text="你")
+    assert texts(deltas([node("你"), beside, between, node("好呀", **DONE), END])) == ["你", "好呀"]
+
+
 def test_end_mark_with_a_node() -> None:
     """An end mark beside a node's message does not lose what follows; without anything it ends the answer."""
     for bodies in ([node("你好", reason="stop"), END], [node("你好呀", reason="stop")]):
