@@ -11,6 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from llama_index_xingchen.bailian import Bailian
     from llama_index_xingchen.beebot import Beebot
     from llama_index_xingchen.chat_stores import XingchenChatStore, XingchenDBChatStore
     from llama_index_xingchen.llms import Xingchen
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     )
 
 _LAZY = {
+    "Bailian": "llama_index_xingchen.bailian",
     "Beebot": "llama_index_xingchen.beebot",
     "Xingchen": "llama_index_xingchen.llms",
     **dict.fromkeys(("XingchenChatStore", "XingchenDBChatStore"), "llama_index_xingchen.chat_stores"),
@@ -50,6 +52,7 @@ def __getattr__(name: str) -> Any:
 
 
 __all__ = [
+    "Bailian",
     "Beebot",
     "Character",
     "GroupChat",
