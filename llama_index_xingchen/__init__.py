@@ -11,7 +11,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from llama_index_xingchen.app_query_engine import BailianAppQueryEngine
     from llama_index_xingchen.bailian import Bailian
+    from llama_index_xingchen.bailian_app import BailianApp
+    from llama_index_xingchen.bailian_tools import BailianToolSpec
     from llama_index_xingchen.beebot import Beebot
     from llama_index_xingchen.chat_stores import XingchenChatStore, XingchenDBChatStore
     from llama_index_xingchen.llms import Xingchen
@@ -27,6 +30,9 @@ if TYPE_CHECKING:
 
 _LAZY = {
     "Bailian": "llama_index_xingchen.bailian",
+    "BailianApp": "llama_index_xingchen.bailian_app",
+    "BailianAppQueryEngine": "llama_index_xingchen.app_query_engine",
+    "BailianToolSpec": "llama_index_xingchen.bailian_tools",
     "Beebot": "llama_index_xingchen.beebot",
     "Xingchen": "llama_index_xingchen.llms",
     **dict.fromkeys(("XingchenChatStore", "XingchenDBChatStore"), "llama_index_xingchen.chat_stores"),
@@ -53,6 +59,9 @@ def __getattr__(name: str) -> Any:
 
 __all__ = [
     "Bailian",
+    "BailianApp",
+    "BailianAppQueryEngine",
+    "BailianToolSpec",
     "Beebot",
     "Character",
     "GroupChat",

@@ -1,14 +1,12 @@
 """`XingchenToolSpec`: what an agent can do with characters."""
 
-from inspect import getdoc
 from typing import Annotated, ClassVar
 
-from llama_index.core.tools import ToolMetadata
-from llama_index.core.tools.tool_spec.base import SPEC_FUNCTION_TYPE, BaseToolSpec
-from llama_index.core.tools.utils import create_schema_from_function
+from llama_index.core.tools.tool_spec.base import SPEC_FUNCTION_TYPE
 from pydantic import Field
 from pydantic_core import to_json
 
+from llama_index_xingchen._tool_specs import DocumentedToolSpec
 from xingchen_core import ConfigurationError, Flow, Message
 from xingchen_core.characters import ChatRequest, HistoryMessage, XingchenSettings, chat, fresh_user_id, remind, search
 from xingchen_core.characters.conversation import whole_history
@@ -26,7 +24,7 @@ Newest = Annotated[int, "How many of the newest messages to return, 1 to 200."]
 Saying = Annotated[str, "What the character says to the user, in the character's own words."]
 
 
-class XingchenToolSpec(XingchenSettings, BaseToolSpec):
+class XingchenToolSpec(XingchenSettings, DocumentedToolSpec):
     """Tools for agents: talk to Xingchen characters, find them, read a conversation, write into it.
 
     ```python
@@ -67,17 +65,6 @@ class XingchenToolSpec(XingchenSettings, BaseToolSpec):
     user_name: str | None = None
     platform_history: bool = False
     scope: Scope = "my"
-
-    def get_metadata_from_fn_name(
-        self, fn_name: str, spec_functions: list[SPEC_FUNCTION_TYPE] | None = None
-    ) -> ToolMetadata:
-        """Describe a tool by its docstring; its parameters are described once, in the schema."""
-        function = getattr(self, fn_name)
-        return ToolMetadata(
-            name=fn_name,
-            description=getdoc(function) or "",
-            fn_schema=create_schema_from_function(fn_name, function),
-        )
 
     def ask_character(self, message: Question, character_id: CharacterId = None) -> str:
         """Say something to a character and return its answer. It knows nothing of the conversation you are in."""

@@ -38,6 +38,26 @@ def without_references(text: str) -> str:
     return _MARKER.sub("", text)
 
 
+def with_sources(text: str, cited: Iterable[Mapping[str, Any]]) -> str:
+    """Return a whole text for a model to read: markers as `[1]`, and below it the titles, from its `citations`."""
+    titles = {each["number"]: each["title"] or each["doc_name"] for each in cited}
+    lines = [f"[{number}] {title}" for number, title in sorted(titles.items()) if title]
+    return "\n".join([_MARKER.sub(lambda marker: marker[1], text), *lines])
+
+
+def documents(
+    doc_references: Sequence[Mapping[str, Any]] | None, thoughts: Iterable[Mapping[str, Any]] | None
+) -> list[dict[str, Any]]:
+    """Return the documents behind an answer, with the `chunk_id` and `score` that only a knowledge search tells."""
+    found = retrieved(thoughts or ())
+    by_number = {document["index_id"]: document for document in found}
+    known = ("chunk_id", "score")
+    return [
+        {**document, **{name: by_number.get(str(document.get("index_id")), {}).get(name) for name in known}}
+        for document in doc_references or found
+    ]
+
+
 def _by_number(references: Sequence[Mapping[str, Any]]) -> dict[int, Mapping[str, Any]]:
     """Return the documents by the number that markers have. Where none says its `index_id`, the order numbers them."""
     ids = [str(reference.get("index_id") or "") for reference in references]
@@ -62,7 +82,10 @@ def _citation(marker: re.Match[str], number: int, document: Mapping[str, Any]) -
 
 
 def retrieved(thoughts: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Return what knowledge searches found, in the shape of `doc_references`, which not every application sends."""
+    """Return what knowledge searches found, in the shape of `doc_references`, which not every application sends.
+
+    Beside it `chunk_id` and `score`, which those lack.
+    """
     return [
         {
             "index_id": str(item.get("referenceIndex") or ""),
@@ -71,6 +94,8 @@ def retrieved(thoughts: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
             "doc_name": item.get("dataName"),
             "text": item.get("content"),
             "images": item.get("images"),
+            "chunk_id": item.get("id"),
+            "score": item.get("score"),
         }
         for item in _found(thoughts)
     ]
