@@ -64,7 +64,7 @@ class Bailian:
         """Sub-workspace by the name of a model that lives in it."""
         self.sessions: dict[str, Session] = {}
         self.running: list[str] = []
-        """Sessions whose answers are being sent."""
+        """Sessions of applications whose answers, and requests to models whose streams, are being sent."""
         self.overlaps: list[str] = []
         """Sessions in which a question came while another one was being answered: the documents leave it undefined."""
         self.memories: dict[str, list[str]] = {}

@@ -109,6 +109,10 @@ class Call:
                 return Event(scripted(failed).compatible_body(self.request_id))
             return error_event(scripted(failed), self.request_id, failed.after + 1)
 
+        running, id_ = self.bailian.running, self.request_id
+        if left is None:  # an application counts its answer itself, by its session
+            running.append(id_)
+        left = left or (lambda: running.remove(id_))
         return EventStream(self.bailian.core, events, error, fault, finished=left, headers=self.headers)
 
 
