@@ -150,9 +150,12 @@ def test_reasoning_beside_whole_texts(pieces: list[str]) -> None:
 
 @pytest.mark.parametrize("key", ["reasoningContent", "reasoning_content"])
 def test_spellings_of_reasoning(key: str) -> None:
-    """C4: documents and clients name the reasoning differently."""
-    found = deltas([output("", thoughts=[{"action_type": "LLM", key: "想"}]), output("好", reason="stop")])
-    assert [delta.reasoning for delta in found] == ["想", ""]
+    """C4: documents and clients name the reasoning differently; other words of such an entry stay its own."""
+    entry = {"action_type": "LLM", "thought": "查一下", "response": '{"nodeType":"LLM"}'}
+    bodies = [output("", thoughts=[entry | {key: piece}]) for piece in ("想", "一想")]
+    found = deltas([*bodies, output("好", reason="stop")])
+    assert [delta.reasoning for delta in found] == ["想", "一想", ""]
+    assert found[-1].additional == {"thoughts": [entry | {key: "想一想"}]}
 
 
 def test_thoughts() -> None:
@@ -189,6 +192,13 @@ def test_thoughts() -> None:
         again,
         think | {"thought": "二", "response": "二"},
     ]
+
+
+def test_finished_thoughts_keep_what_they_found() -> None:
+    """A later event that lists an entry without its members, as it does with reasoning, takes nothing from it."""
+    found = {"action_type": "agentRag", "observation": '[{"title":"手机"}]'}
+    bodies = [output("", thoughts=[found]), output("好", thoughts=[found | {"observation": ""}], reason="stop")]
+    assert deltas(bodies)[-1].additional == {"thoughts": [found]}
 
 
 @BOTH

@@ -74,6 +74,7 @@ def test_final_text_differs() -> None:
     assert texts(found) == ["坏话"]
     assert (found[-1].metadata["rewritten"], found[-1].metadata["final_text"]) == (True, "你好呀")
     assert gathered(found).answers[0].text == "你好呀"
+    assert deltas([node("坏话"), END], stop="呀")[-1].metadata["final_text"] == "你好"
 
 
 def test_final_text_of_the_last_node() -> None:
