@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from langchain_xingchen._load import loads
     from langchain_xingchen.bailian import ChatBailian
     from langchain_xingchen.bailian_app import ChatBailianApp
+    from langchain_xingchen.bailian_app_tool import BailianAppTool
     from langchain_xingchen.beebot import ChatBeebot
     from langchain_xingchen.beebot_tool import BeebotTool
     from langchain_xingchen.chat_message_histories import XingchenChatMessageHistory
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     )
 
 _LAZY = {
+    "BailianAppTool": "langchain_xingchen.bailian_app_tool",
     "BeebotTool": "langchain_xingchen.beebot_tool",
     "ChatBailian": "langchain_xingchen.bailian",
     "ChatBailianApp": "langchain_xingchen.bailian_app",
@@ -61,6 +63,7 @@ def __getattr__(name: str) -> Any:
 
 
 __all__ = [
+    "BailianAppTool",
     "BeebotTool",
     "Character",
     "ChatBailian",
