@@ -44,6 +44,8 @@ class Request:
     """The body before encoding; `None` for no JSON body."""
     form: Mapping[str, str] | None = None
     """A form as the body instead."""
+    content: bytes | None = None
+    """A file as the body instead. It goes out with `headers` alone: what an upload's URL was signed for."""
     origin: str | None = None
     """Another host than the one of the settings."""
     is_signed: bool = True
@@ -63,6 +65,8 @@ class Call(Request, Generic[T]):
     """An operation answered by one JSON body, which `parse` reads once it is known to be no failure."""
 
     parse: Callable[[Any], T]
+    is_json: bool = True
+    """False where nothing is expected of a good answer's body: `parse` gets None."""
     known: Callable[[], T | None] | None = None
     """The answer, if it is known already. Asked once the `lock` is held, so that of many callers one sends."""
 

@@ -171,8 +171,12 @@ class ConnectionSettings(BaseModel):
         return BearerAuth(self.api_key)
 
     def origin(self) -> str:
-        """Return the origin all calls go to: `base_url`, else the public host of `region`."""
+        """Return the origin calls go to: `base_url`, else the public host of `region`."""
         return self.base_url or self.service.hosts[self.region or self.service.region]
+
+    def origins(self) -> dict[Service, str]:
+        """Return the origins of further services that the same client reaches."""
+        return {}
 
     def call_timeout(self) -> "httpx.Timeout":
         """Return the limits of a plain call, in seconds."""

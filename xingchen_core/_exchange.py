@@ -30,6 +30,7 @@ from xingchen_core._errors import (
 from xingchen_core._locks import ProcessLock
 from xingchen_core._redaction import hide_paths_like, hide_url, redacted, without_secrets
 from xingchen_core._retry import policy
+from xingchen_core._service import Service
 from xingchen_core._sse import SSEDecoder
 
 T = TypeVar("T")
@@ -49,6 +50,7 @@ class Exchange:
         silence = settings.silence_limit()
         self._service = settings.service
         self._origin = settings.origin()
+        self._origins = settings.origins()
         self._auth = settings.auth()
         self._max_retries = settings.max_retries
         self._headers = httpx.Headers(settings.service.headers)
@@ -64,16 +66,19 @@ class Exchange:
         self._injected_async = settings.http_async_client
 
     def _key(self, call: Request) -> _http.HttpKey:
-        return _http.HttpKey(call.origin or self._origin, self._proxy, tuple(self._timeout.as_dict().values()))
+        return _http.HttpKey(self._origin_of(call), self._proxy, tuple(self._timeout.as_dict().values()))
+
+    def _origin_of(self, call: Request) -> str:
+        return call.origin or self._origins.get(call.service, self._origin)
 
     def _request(
         self, call: Request, client: httpx.Client | httpx.AsyncClient, timeout: httpx.Timeout, *, stream: bool = False
     ) -> httpx.Request:
         if call.renew is not None:
             call = call.renew()
-        headers = httpx.Headers(self._headers)  # knows no upper and lower case: none may go out twice
+        headers = httpx.Headers(self._headers if call.content is None else None)  # one of a name, whatever its case
         headers.update(call.headers)
-        content = None
+        content = call.content
         if call.form is not None:
             content = urlencode(sorted(call.form.items())).encode()
             headers["Content-Type"] = "application/x-www-form-urlencoded"
@@ -85,7 +90,7 @@ class Exchange:
             headers["Accept-Encoding"] = "identity"  # a compressor between us would hold events back
         return client.build_request(
             call.method,
-            (_url if call.shown_path is None else httpx.URL)((call.origin or self._origin) + call.path),
+            (_url if call.shown_path is None else httpx.URL)(self._origin_of(call) + call.path),
             params=call.query or None,
             headers=headers,
             content=content,
@@ -126,11 +131,13 @@ class Exchange:
 
     def _read(self, call: Call[T], response: httpx.Response) -> T:
         """Return what a complete answer says, or raise what it reports."""
+        if not call.is_json and response.is_success:
+            return call.parse(None)
         try:
             body = from_json(response.content)
         except ValueError:
             raise self._no_json(response) from None
-        self._raise_failure(response, body)
+        self._raise_failure(call, response, body)
         try:
             return call.parse(body)
         except _BAD_SHAPE as error:
@@ -140,21 +147,24 @@ class Exchange:
                 request_id=response.headers.get("x-request-id"),
             ) from error
 
-    def _raise_failure(self, response: httpx.Response, body: Any) -> None:
-        error = self._service.read_failure(response.status_code, body)
+    def _raise_failure(self, call: Request, response: httpx.Response, body: Any) -> None:
+        error = call.service.read_failure(response.status_code, body)
         if error is None:
             return
-        raise self._answered(error, response)
+        raise self._answered(error, response, call.service)
 
-    def _answered(self, error: APIStatusError, response: httpx.Response) -> APIStatusError:
+    def _answered(
+        self, error: APIStatusError, response: httpx.Response, service: Service | None = None
+    ) -> APIStatusError:
         """Add what the response knows of a refusal."""
-        if self._service.advise is not None and (advice := self._service.advise(error, response.url.host)):
+        service = service or self._service
+        if service.advise is not None and (advice := service.advise(error, response.url.host)):
             error.message = f"{error.message.rstrip('.')}. {advice}"
             error.args = (error.message,)
-        error.service = self._service.name
+        error.service = service.name
         error.request_id = error.request_id or response.headers.get("x-request-id")
         error.retry_after = retry_after(response.headers)
-        error.response = without_secrets(response, {*_SHOWN_HEADERS, *self._service.headers})
+        error.response = without_secrets(response, {*_SHOWN_HEADERS, *service.headers})
         return error
 
     def _no_json(self, response: httpx.Response) -> XingchenError:
@@ -176,7 +186,7 @@ class Exchange:
         except ValueError:
             self._raise_error_event(reading, response)
             raise self._no_json(response) from None
-        self._raise_failure(response, body)
+        self._raise_failure(call, response, body)
         raise APIResponseError(
             f"{call.path} answered with JSON where a stream was asked for.",
             service=self._service.name,

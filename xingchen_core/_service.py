@@ -7,9 +7,9 @@ from typing import Any
 from xingchen_core._errors import APIStatusError
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Service:
-    """Names, hosts and habits of one service."""
+    """Names, hosts and habits of one service. There is one object for each, so that it can be a key."""
 
     name: str
     """As it appears in errors, logs and traces: `xingchen`, `beebot`, `bailian`."""
