@@ -119,7 +119,8 @@ def _recall(bailian: "Bailian", question: Question) -> list[str]:
         return []
     memories = bailian.memories.setdefault(memory_id, [])
     known = list(memories)
-    if re.search(r"我叫|我是|我喜欢|我住|记住|remember", question.said) and question.said not in known:
+    told = re.search(r"(我叫|我是|我喜欢|我住)(?!什么|谁|哪)|记住|remember", question.said)
+    if told and question.said not in known:
         memories.append(question.said)
     return known
 

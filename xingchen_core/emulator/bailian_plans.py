@@ -125,14 +125,9 @@ _REACT_TOOL = r"Tool Name:\s*(\S+)\s*\n\s*Tool Description:(.*?)\n\s*Tool Args:\
 
 def react(prompt: "Prompt") -> str:
     """The next step in words: `Thought:`, then `Action:` or `Answer:`."""
-    told = re.findall(
-        r"Tool Name:\s*(\S+)\s*\n\s*Tool Description:(.*?)\n\s*Tool Args:\s*(\{.*\})", prompt.system, re.DOTALL
-    )
-    if not told:
-        told = re.findall(r"^>?\s*([\w-]+)(?:\([^)]*\))?:\s*(.*?)()$", prompt.system, re.MULTILINE)
     tools = [
-        {"name": name, "description": text, "parameters": json.loads(schema) if schema else {}}
-        for name, text, schema in told
+        {"name": name, "description": text, "parameters": json.loads(schema)}
+        for name, text, schema in re.findall(_REACT_TOOL, prompt.system, re.DOTALL)
     ]
     spoken = [message for message in prompt.messages if message.role in ("user", "assistant")]
     asked = max(

@@ -25,7 +25,7 @@ def _plain_answer(said: str, earlier: Sequence[str]) -> str:
     if re.search(r"刚才|之前|上一句|上一个问题", said):
         return f"您刚才说的是「{earlier[-1]}」。" if earlier else "您之前还没有说过话。"
     if re.search(r"我叫什么|我的名字|my name\?", said):
-        names = [found.group(1) for text in earlier if (found := re.search(r"我叫([^\s，。！？,.!?]+)", text))]
+        names = [found.group(1) for text in earlier if (found := re.search(r"我叫(?!什么)([^\s，。！？,.!?]+)", text))]
         return f"您叫{names[-1]}。" if names else "您还没有告诉我您的名字。"
     for pattern, words in _PROBED:
         if re.search(pattern, said, re.IGNORECASE):
