@@ -9,7 +9,7 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
@@ -20,7 +20,7 @@ from llama_index.core.instrumentation.event_handlers import BaseEventHandler
 from llama_index.core.llms.llm import LLM
 
 from chat_store_words import ASYNC_NAMES
-from llama_index_xingchen import Xingchen, XingchenChatStore
+from llama_index_xingchen import Bailian, Xingchen, XingchenChatStore
 from xingchen_core.emulator import Emulator
 
 METHODS = (
@@ -52,9 +52,22 @@ class Case:
     """The texts of the conversation in a request's body."""
     system: Callable[[Any], str | None]
     temperature: Callable[[Any], float | None]
-    user: Callable[[Any], str]
     running: Callable[[Emulator], int]
     """How many streams the emulator is sending."""
+    user: Callable[[Any], str] | None = None
+    """Who asks, in a request's body; `None` where the service does not know its users."""
+    calls_functions: bool = False
+    """What `is_function_calling_model` is by default; objects then come as the arguments of a call."""
+    refused: tuple[str, ...] = ("image", "audio", "video", "document")
+    """Blocks that are no part of a request; the others are sent, with the fields of `seeing`."""
+    seeing: dict[str, Any] = field(default_factory=dict)
+
+    def give_object(self, emulator: Emulator, text: str) -> None:
+        """Script the answer to the question for an object; `text` is its JSON."""
+        if self.calls_functions:
+            emulator.reply(tool_calls=[{"name": "any", "arguments": text}])
+        else:
+            emulator.reply(text, chunks=6)
 
 
 def _events(*bodies: dict[str, Any]) -> bytes:
@@ -90,7 +103,36 @@ XINGCHEN = Case(
     running=lambda emulator: len(emulator.xingchen.busy_users),
 )
 
-CASES = (XINGCHEN,)
+
+def _output(text: str, output_tokens: int, finish_reason: str = "null") -> dict[str, Any]:
+    """An answer of a model, or an event of it: usage counts what came so far."""
+    message = {"role": "assistant", "content": text}
+    usage = {"input_tokens": 1336, "output_tokens": output_tokens, "total_tokens": 1336 + output_tokens}
+    choice = {"message": message, "finish_reason": finish_reason}
+    return {"output": {"choices": [choice]}, "usage": usage, "request_id": "r1"}
+
+
+def _contents(body: Any, *, system: bool) -> list[str]:
+    return [message["content"] for message in body["input"]["messages"] if (message["role"] == "system") is system]
+
+
+BAILIAN = Case(
+    cls=Bailian,
+    class_name="bailian_llm",
+    fields={"tool_stream": True},  # else arguments that are lists come in one piece
+    model_name="qwen-plus",
+    body=_output("我叫小婉。", 5, "stop"),
+    events=_events(_output("我叫", 2), _output("小婉", 4), _output("。", 5), _output("", 5, "stop")),
+    texts=lambda body: _contents(body, system=False),
+    system=lambda body: next(iter(_contents(body, system=True)), None),
+    temperature=lambda body: body["parameters"].get("temperature"),
+    running=lambda emulator: len(emulator.bailian.running),
+    calls_functions=True,
+    refused=("document",),
+    seeing={"model": "qwen-omni-turbo"},
+)
+
+CASES = (XINGCHEN, BAILIAN)
 
 
 @pytest.fixture(params=CASES, ids=lambda case: case.cls.__name__)

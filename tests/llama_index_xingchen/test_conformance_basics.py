@@ -6,7 +6,15 @@ from typing import Any
 
 import httpx
 import pytest
-from llama_index.core.base.llms.types import ChatMessage, ImageBlock, LLMMetadata, TextBlock
+from llama_index.core.base.llms.types import (
+    AudioBlock,
+    ChatMessage,
+    DocumentBlock,
+    ImageBlock,
+    LLMMetadata,
+    TextBlock,
+    VideoBlock,
+)
 from llama_index.core.callbacks import CallbackManager
 from llama_index.core.llms.function_calling import FunctionCallingLLM
 from llama_index.core.llms.llm import LLM
@@ -75,7 +83,7 @@ def test_metadata(case: Any) -> None:
     metadata = case.cls(api_key="test-key", **case.fields).metadata
     assert isinstance(metadata, LLMMetadata)
     assert metadata.context_window > metadata.num_output > 0
-    assert (metadata.is_chat_model, metadata.is_function_calling_model) == (True, False)
+    assert (metadata.is_chat_model, metadata.is_function_calling_model) == (True, case.calls_functions)
     assert metadata.model_name == case.model_name
     given = case.cls(api_key="test-key", **case.fields, context_window=32768, num_output=2048, model="other").metadata
     assert (given.context_window, given.num_output, given.model_name) == (32768, 2048, "other")
@@ -223,16 +231,27 @@ def test_our_own_clients_are_closed(case: Any, emulator: Any, ask: Any) -> None:
     assert all(client.is_closed for client in opened_async)
 
 
-def test_what_is_no_text_is_not_sent(make: Any, emulator: Any, stream_method: str, ask: Any) -> None:
-    """Item 51: a picture raises before anything is sent."""
-    message = ChatMessage(role="user", blocks=[TextBlock(text="看"), ImageBlock(url="https://example.com/a.png")])
-    with pytest.raises(UnsupportedOperationError):
-        ask(make(), stream_method, [message])
-    assert emulator.requests == []
+URL = "https://example.com/a"
+MEDIA = (ImageBlock(url=URL), AudioBlock(url=URL), VideoBlock(url=URL), DocumentBlock(url=URL))
+
+
+@pytest.mark.parametrize("block", MEDIA, ids=lambda block: block.block_type)
+def test_what_is_no_text_is_sent_or_refused(case: Any, make: Any, emulator: Any, block: Any, ask: Any) -> None:
+    """Item 51: nothing is left out in silence: a block raises before anything is sent, or it is in the request."""
+    messages = [ChatMessage(role="user", blocks=[TextBlock(text="看"), block])]
+    if block.block_type in case.refused:
+        with pytest.raises(UnsupportedOperationError, match=block.block_type):
+            ask(make(), "chat", messages)
+        assert emulator.requests == []
+    else:
+        ask(make(**case.seeing), "chat", messages)
+        assert URL in emulator.requests[-1].body.decode()
 
 
 def test_users_are_told_apart_per_call(case: Any, make: Any, ask: Any, emulator: Any, method: str) -> None:
     """Item 52: a user given for a call counts for it alone; without one, no two calls share a user."""
+    if case.user is None:
+        pytest.skip("the service does not know its users, and remembers nothing")
     llm = make(user_id=None)
     ask(llm, method, user_id="u7")
     ask(llm, method)
