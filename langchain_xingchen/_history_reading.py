@@ -9,6 +9,7 @@ from xingchen_core import Call, Flow
 from xingchen_core._call import Page
 from xingchen_core.characters import HistoryMessage
 from xingchen_core.characters.conversation import Conversation, Entry
+from xingchen_core.characters.reading import is_newest_first, order_messages
 
 REMEMBERED = 1000
 """So many messages back a repetition is noticed; so many of one time are put in order together."""
@@ -50,15 +51,14 @@ class Walk:
             return None
         self._is_over = self._left <= len(self._newest)
         listed = self._newest if self._is_over else (yield from self._read_back())
-        rows = self._hold_back([*listed, *self._held])
+        rows = self._hold_back(order_messages([*listed, *self._held]))
         return list(self._unshown(self._conversation.merge(rows), rows))
 
     def _begin(self) -> Flow[Sequence[HistoryMessage]]:
         first: Page[HistoryMessage] = yield self._page(1)
         # Own messages are recognised by all of the newest, never by the few of a small page: two may say the same.
         yield from self._catch_up()
-        times = [row.gmt_create for row in first.items if row.gmt_create]
-        if first.total is None or (times and times[0] < times[-1]):
+        if first.total is None or not is_newest_first(first.items):
             return (yield from self._whole())
         self._size = first.size or self._size
         self._total = self._left = first.total

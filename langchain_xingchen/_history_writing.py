@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 from typing import Any
 
@@ -10,8 +10,9 @@ from langchain_core.messages import BaseMessage
 
 from langchain_xingchen._history_messages import PROVIDER, is_read_from, to_draft
 from xingchen_core import APIConnectionError, APIStatusError, Flow, UnsupportedOperationError, XingchenError
-from xingchen_core.characters import history
 from xingchen_core.characters.conversation import Conversation, Entry, Mark
+from xingchen_core.characters.reading import whole_history
+from xingchen_core.characters.received import RECEIVED
 from xingchen_core.characters.storing import Draft, Unsupported, write
 
 Drafts = dict[int, Draft[BaseMessage]]
@@ -19,6 +20,9 @@ Drafts = dict[int, Draft[BaseMessage]]
 
 REMEMBERED = 1000
 """So many answers are known again when they are added again, and so many batches can be left unfinished."""
+
+LARGEST_PAGE = 50
+"""The service's limit on a page of the history."""
 
 _noting = threading.Lock()
 
@@ -46,7 +50,7 @@ class Writer:
         self._known: dict[str, None] = {}
         self._unfinished: dict[Any, Progress] = {}
 
-    def plan(self, messages: Sequence[BaseMessage], place: Place, unsupported: Unsupported) -> Drafts:
+    def plan(self, messages: Sequence[BaseMessage], place: Place, unsupported: Unsupported) -> Flow[Drafts]:
         """Return what of a batch is to be noted or written.
 
         Raises:
@@ -58,6 +62,7 @@ class Writer:
             if not is_read_from(message, place.character_id, place.user_id)
         }
         _refuse(drafts, {at: why for at, draft in drafts.items() if (why := draft.refusal())}, unsupported)
+        yield from self._recognise(drafts, place)
         stored = {at for at, draft in drafts.items() if draft.role == "assistant" and not place.must_be_written(draft)}
         _refuse(drafts, out_of_turn(drafts, stored, place.session_id), unsupported)
         if any(map(place.must_be_written, drafts.values())):
@@ -69,6 +74,29 @@ class Writer:
                 if question is not None:
                     del drafts[question]
         return drafts
+
+    def _recognise(self, drafts: Drafts, place: Place) -> Flow[None]:
+        """Give answers that reached us as bare text the ids under which the platform has stored them.
+
+        Only what follows a question can be an answer: else it is the application's own word, though it be said again.
+        """
+        waiting = self.conversation.question
+        question = waiting.text if waiting is not None else None
+        found: set[str] = set()
+        for at, draft in drafts.items():
+            if draft.role == "user":
+                question, waiting = draft.text, None
+                continue
+            if question is not None and draft.is_bare:
+                ids = RECEIVED.find(place.character_id, place.user_id, question, draft.text, frozenset(found))
+                if ids is None and self.has_read:  # another process may have asked
+                    rows = yield from whole_history(place.character_id, place.user_id, limit=LARGEST_PAGE)
+                    ids = self.conversation.find_answer(rows, draft.text, None if waiting is not None else question)
+                if ids is not None:
+                    found.add(ids["message_id"])
+                    here = {"character_id": place.character_id, "user_id": place.user_id}
+                    drafts[at] = replace(draft, metadata=ids | here)
+            question = waiting = None
 
     def _give_up_waiting(self, unsupported: Unsupported) -> None:
         """Forget questions of earlier batches: what follows them was not made by the platform."""
@@ -89,7 +117,7 @@ class Writer:
         todo = {at: draft for at, draft in drafts.items() if at not in progress.done}
         if any(map(place.must_be_written, todo.values())) or not self.has_read:
             # What is listed now came before these messages, and is not the echo of a reminder, which has no id yet.
-            rows = (yield history(place.character_id, place.user_id)).items
+            rows = yield from whole_history(place.character_id, place.user_id, limit=LARGEST_PAGE)
             entries = self.conversation.merge(rows)
             if progress.doubtful in todo and progress.finds(todo[progress.doubtful].text, entries):
                 progress.done.add(progress.doubtful)

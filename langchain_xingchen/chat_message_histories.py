@@ -10,9 +10,9 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 from langchain_core.runnables import ensure_config
 from pydantic import Field, PrivateAttr
 
-from langchain_xingchen._history_messages import entry_to_message
+from langchain_xingchen._history_messages import entry_to_message, to_draft
 from langchain_xingchen._history_reading import Walk
-from langchain_xingchen._history_writing import Drafts, Place, Writer
+from langchain_xingchen._history_writing import LARGEST_PAGE, Place, Writer
 from xingchen_core import Flow
 from xingchen_core import characters as service
 from xingchen_core.characters import XingchenSettings
@@ -36,9 +36,6 @@ else:
 
             messages: ClassVar[Any]
 
-
-LARGEST_PAGE = 50
-"""The service's limit on a page of the history."""
 
 LONGEST_TURN = 300.0
 """Seconds for which the two reads of one turn under `RunnableWithMessageHistory` are the same."""
@@ -130,7 +127,8 @@ class XingchenChatMessageHistory(XingchenSettings, _Base):
         """Store messages, in this order.
 
         An answer of `ChatXingchen` that the platform stored itself is only noted, and so is the question before it, in
-        this batch or an earlier one. Another AI message is written as the character's own words. A human message alone
+        this batch or an earlier one. It is known by its ids, and behind a question also by its text: chains may pass on
+        no more. Another AI message is written as the character's own words. A human message alone
         is shown, and waits for its answer.
 
         When writing fails half way the error says how far it came; adding the same messages again writes the rest. A
@@ -142,15 +140,13 @@ class XingchenChatMessageHistory(XingchenSettings, _Base):
                 before a turn that is stored already. A human message of an earlier batch whose answer turns out to be
                 none of the platform's is given up.
         """
-        drafts = self._plan(messages)
-        with self._writing(drafts):
-            self.client().run(self._store(messages, drafts))
+        with self._writing(messages):
+            self.client().run(self._store(messages))
 
     async def aadd_messages(self, messages: Sequence[BaseMessage]) -> None:
         """As `add_messages`."""
-        drafts = self._plan(messages)
-        async with self._writing(drafts):
-            await self.async_client().run(self._store(messages, drafts))
+        async with self._writing(messages):
+            await self.async_client().run(self._store(messages))
 
     def add_message(self, message: BaseMessage) -> None:
         """Store one message."""
@@ -264,16 +260,14 @@ class XingchenChatMessageHistory(XingchenSettings, _Base):
     def _place(self) -> Place:
         return Place(self.character_id, self.user_id, self.session_id)
 
-    def _plan(self, messages: Sequence[BaseMessage]) -> Drafts:
-        return self._writer.plan(messages, self._place, self.unsupported)
-
-    def _writing(self, drafts: Drafts) -> Any:
-        """Return the lock of writers, if something is to be sent."""
-        if any(map(self._place.must_be_written, drafts.values())):
+    def _writing(self, messages: Sequence[BaseMessage]) -> Any:
+        """Return the lock of writers, if something may have to be sent."""
+        if any(self._place.must_be_written(to_draft(message)) for message in messages):
             return writing(self, self.character_id, self.user_id)
         return nullcontext()
 
-    def _store(self, messages: Sequence[BaseMessage], drafts: Drafts) -> Flow[None]:
+    def _store(self, messages: Sequence[BaseMessage]) -> Flow[None]:
+        drafts = yield from self._writer.plan(messages, self._place, self.unsupported)
         yield from self._writer.store(messages, drafts, self._place)
         self._turn = None
 

@@ -7,158 +7,18 @@ What it can hold, and how that gets there, is in `storing.py`.
 
 import threading
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from itertools import groupby
-from typing import Any, Generic, Self, TypeVar
+from itertools import pairwise
+from typing import Any, Generic, TypeVar
 
-from xingchen_core._call import Call, Flow
-from xingchen_core.characters._wire import LARGEST_PAGE
-from xingchen_core.characters.platform_history import HistoryMessage, all_history
+from xingchen_core.characters.own_messages import Mark, Own, echoed, named
+from xingchen_core.characters.platform_history import HistoryMessage
+from xingchen_core.characters.reading import in_order, order_messages, whole_history
+
+__all__ = ["Conversation", "Entry", "Mark", "Own", "order_messages", "whole_history"]
 
 M = TypeVar("M")
-
-
-# Reading
-
-
-def whole_history(
-    character_id: str, user_id: str, *, limit: int | None = None, page_size: int = LARGEST_PAGE, **filters: Any
-) -> Flow[list[HistoryMessage]]:
-    """Read the whole conversation, or its newest `limit` messages, oldest first and each once.
-
-    Takes what `history` takes. Pages are asked for newest first, the only order the documents show; a service that
-    lists oldest first all the same is read to its end.
-    """
-    rows: list[HistoryMessage] = []
-    steps = all_history(character_id, user_id, page_size=page_size, **filters).steps()
-    try:
-        step = next(steps)
-        while limit is None or len(rows) < limit or _is_ascending(rows):
-            if isinstance(step, Call):
-                step = steps.send((yield step))
-            else:
-                rows += step
-                step = next(steps)
-    except StopIteration:
-        pass
-    ordered = order_messages(rows)
-    return ordered if limit is None else ordered[max(0, len(ordered) - limit) :]
-
-
-def _is_ascending(rows: Sequence[HistoryMessage]) -> bool:
-    times = [row.gmt_create for row in rows if row.gmt_create is not None]
-    return len(times) > 1 and times[0] < times[-1]
-
-
-def order_messages(rows: Iterable[HistoryMessage]) -> list[HistoryMessage]:
-    """Return messages oldest first, each id once, a question before its answer.
-
-    The documents leave open how messages of the same time are listed. Where a question and its answer show that they
-    come backwards, all of them are turned round; else they stay as listed. Without any times the list is taken to be
-    what was asked for, newest first.
-    """
-    unique = list({row.message_id: row for row in rows}.values())
-    if _is_backwards(unique):
-        unique.reverse()
-    latest: datetime | None = next((row.gmt_create for row in unique if row.gmt_create is not None), None)
-    timed: list[tuple[datetime | None, HistoryMessage]] = []
-    for row in unique:  # a row without a time stays beside its neighbour
-        latest = row.gmt_create or latest
-        timed.append((latest, row))
-    if latest is not None:
-        timed.sort(key=lambda pair: pair[0] or latest)
-    return [row for _, run in groupby(timed, key=lambda pair: pair[0]) for row in _by_exchange([r for _, r in run])]
-
-
-def _is_backwards(rows: Sequence[HistoryMessage]) -> bool:
-    """Whether messages of the same time are listed newest first."""
-    questions: dict[tuple[str | None, datetime | None], int] = {}
-    answers: dict[tuple[str | None, datetime | None], int] = {}
-    for at, row in enumerate(rows):
-        if row.chat_id is not None:
-            (questions if row.is_user else answers).setdefault((row.chat_id, row.gmt_create), at)
-    pairs = [(at, answers[exchange]) for exchange, at in questions.items() if exchange in answers]
-    if not pairs:
-        return all(row.gmt_create is None for row in rows)
-    return sum(answer < question for question, answer in pairs) * 2 > len(pairs)
-
-
-def _by_exchange(rows: list[HistoryMessage]) -> list[HistoryMessage]:
-    """Put the messages of one exchange together, the question first; else keep the order."""
-    first: dict[str, int] = {}
-    for at, row in enumerate(rows):
-        first.setdefault(row.chat_id or row.message_id, at)
-    return sorted(rows, key=lambda row: (first[row.chat_id or row.message_id], not row.is_user))
-
-
-# Own messages over what was read
-
-
-@dataclass(frozen=True, slots=True)
-class Mark:
-    """How far a conversation had come when it was read: everything before `time`, and at that time these ids."""
-
-    time: datetime | None = None
-    ids: frozenset[str] = frozenset()
-
-    @classmethod
-    def of(cls, rows: Sequence[HistoryMessage]) -> Self:
-        """Return the mark after these messages."""
-        time = max((row.gmt_create for row in rows if row.gmt_create is not None), default=None)
-        return cls(time, frozenset(row.message_id for row in rows if row.gmt_create in (None, time)))
-
-    def covers(self, row: HistoryMessage) -> bool:
-        """Whether the message was there, or is older than one that was."""
-        if row.message_id in self.ids:
-            return True
-        return row.gmt_create is not None and self.time is not None and row.gmt_create < self.time
-
-    def join(self, other: "Mark") -> "Mark":
-        """Return the later of the two."""
-        if self.time == other.time:
-            return Mark(self.time, self.ids | other.ids)
-        if other.time is None or (self.time is not None and self.time > other.time):
-            return self
-        return other
-
-
-@dataclass(eq=False, slots=True, kw_only=True)
-class Own(Generic[M]):
-    """A message of this program that the platform has not listed yet.
-
-    Attributes:
-        payload: The framework's own message.
-        is_stored: The platform has it, or soon will; else it is only pending here.
-        message_id, chat_id: The platform's ids, where they are known.
-        since: What had been read when it was said: its echo is none of that.
-        is_hidden: It was said before a reset, so its echo is hidden too.
-    """
-
-    id: str
-    payload: M
-    text: str
-    is_user: bool
-    since: Mark
-    is_stored: bool
-    message_id: str | None = None
-    chat_id: str | None = None
-    is_hidden: bool = False
-
-    def is_named_by(self, row: HistoryMessage) -> bool:
-        """Whether the message is this one by its id."""
-        return self.message_id == row.message_id
-
-    def is_exchanged_in(self, row: HistoryMessage) -> bool:
-        """Whether the message is this side of the same exchange: a regenerated answer has another id."""
-        return self.chat_id is not None and (self.chat_id, self.is_user) == (row.chat_id, row.is_user)
-
-    def is_echoed_by(self, row: HistoryMessage) -> bool:
-        """Whether the message says the same on the same side, later; for messages whose ids nobody told us."""
-        if self.message_id is not None or self.chat_id is not None or self.since.covers(row):
-            return False
-        return self.is_user == row.is_user and self.text.strip() == row.content.strip()
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,17 +49,28 @@ class Entry(Generic[M]):
 
 
 class Conversation(Generic[M]):
-    """What this program has said in one conversation and the platform does not list yet. Safe between threads."""
+    """What this program has said in one conversation and the platform does not list yet. Safe between threads.
+
+    An own message that the platform never lists is kept: the program was told that it is stored, and what was said must
+    not vanish. It keeps its place, behind what had been read when it was said and before what was said later, and no
+    later message that says the same is taken for it. Of what is listed only ids and the newest `REMEMBERED` are kept.
+    """
 
     REMEMBERED = 100
     """So many own messages that were listed are shown even if a later read lacks them: replicas differ for a while."""
 
+    PLACES = 1000
+    """So many messages back it is known in which order they were listed."""
+
     def __init__(self) -> None:
         self.version = 0
         """Grows with what this program changes on the platform: what was read before does not show it."""
+        self.question: Own[M] | None = None
+        """The question that was added last, listed or not, until something is added behind it."""
         self._own: list[Own[M]] = []
         self._listed_as: dict[str, str] = {}
         self._listed: deque[HistoryMessage] = deque(maxlen=self.REMEMBERED)
+        self._places: list[str] = []
         self._mark = Mark()
         self._reset = Mark()
         self._hidden: set[str] = set()
@@ -209,53 +80,97 @@ class Conversation(Generic[M]):
     def merge(self, rows: Sequence[HistoryMessage], limit: int | None = None) -> list[Entry[M]]:
         """Return the conversation, oldest first: what was read, and what it does not show yet of our own.
 
-        May be given the same rows again, and older reads after newer ones. With `limit` the newest so many.
+        May be given the same rows again, and older reads after newer ones.
+
+        Args:
+            rows: What was read, oldest first: see `whole_history` and `order_messages`.
+            limit: Only the newest so many.
         """
         with self._lock:
-            listed = order_messages([*rows, *self._missing(rows)])
+            listed = self._with_missing(rows)
             self._mark = self._mark.join(Mark.of(listed))
             self._recognise(listed)
             shown = [r for r in listed if not self._reset.covers(r) and r.message_id not in self._hidden]
             entries = self._interleave(shown)
             return entries if limit is None else entries[max(0, len(entries) - limit) :]
 
-    def _missing(self, rows: Sequence[HistoryMessage]) -> list[HistoryMessage]:
-        """Return own messages that an earlier read listed and this one does not; a regenerated answer is replaced."""
-        ids = {row.message_id for row in rows}
+    def _with_missing(self, rows: Sequence[HistoryMessage]) -> list[HistoryMessage]:
+        """Return what was read, with the own messages that an earlier read listed and this one lacks.
+
+        They stand where they were listed. A regenerated answer replaces the first.
+        """
+        known = {row.message_id: row for row in rows}
+        places = woven(self._places, list(known))
+        self._places = places[-self.PLACES :]
         sides = {(row.chat_id, row.is_user) for row in rows if row.chat_id is not None}
-        return [r for r in self._listed if r.message_id not in ids and (r.chat_id, r.is_user) not in sides]
+        missing = [r for r in self._listed if r.message_id not in known and (r.chat_id, r.is_user) not in sides]
+        known |= {row.message_id: row for row in missing}
+        forgotten = {row.message_id for row in missing}.difference(places)  # older than all whose place is known
+        return in_order([known[one] for one in [*forgotten, *places] if one in known])
 
     def _recognise(self, rows: Sequence[HistoryMessage]) -> None:
-        """Drop the own messages that are listed by now. The surest sign goes first, the oldest message next."""
-        free = [row for row in rows if row.message_id not in self._listed_as]
-        for sign in (Own.is_named_by, Own.is_exchanged_in, Own.is_echoed_by):
-            for own in list(self._own):
-                row = next((row for row in free if sign(own, row)), None)
-                if row is None:
-                    continue
-                free.remove(row)
-                self._listed_as[row.message_id] = own.id
-                self._listed.append(row)
-                if own.is_hidden:
-                    self._hidden.add(row.message_id)
-                at = self._own.index(own)
-                del self._own[at]
-                for later in self._own[at:]:
-                    later.since = later.since.join(Mark.of([row]))
+        """Drop the own messages that are listed by now. The surest sign goes first."""
+        for own, row in named(self._own, [row for row in rows if row.message_id not in self._listed_as]):
+            self._drop(own, row)
+        for own, row in echoed(self._own, rows, self._listed_as):
+            self._drop(own, row)
+
+    def _drop(self, own: Own[M], row: HistoryMessage) -> None:
+        self._listed_as[row.message_id] = own.id
+        self._listed.append(row)
+        if own.is_hidden:
+            self._hidden.add(row.message_id)
+        at = self._own.index(own)
+        del self._own[at]
+        for later in self._own[at:]:
+            later.since = later.since.join(Mark.of([row]))
+        for earlier in self._own[:at]:
+            if earlier.until is own.until:  # else something said in between is listed already
+                earlier.until = row
 
     def _interleave(self, rows: Sequence[HistoryMessage]) -> list[Entry[M]]:
         """Put each own message behind everything that was there when it was said."""
         entries: list[Entry[M]] = [Entry(self._listed_as.get(r.message_id, r.message_id), row=r) for r in rows]
+        at = len(rows)
         for own in reversed(self._own):  # `since` never goes back from one to the next, so neither do the places
             if not own.is_hidden:
-                covered = (at + 1 for at in range(len(rows) - 1, -1, -1) if own.since.covers(rows[at]))
-                entries.insert(next(covered, 0), Entry(own.id, own=own))
+                while at and not own.since.covers(rows[at - 1]):
+                    at -= 1
+                entries.insert(at, Entry(own.id, own=own))
         return entries
+
+    def find_answer(
+        self, rows: Sequence[HistoryMessage], text: str, question: str | None = None
+    ) -> dict[str, Any] | None:
+        """Find the answer that says `text` to a question that is listed now; return its ids for `add_answer`.
+
+        Only what is listed after the question was added counts: the same may have been said before.
+
+        Args:
+            rows: What was read just now, oldest first.
+            text: What the answer says.
+            question: What the question says, if it is not added yet; only what no earlier read listed counts. By
+                default the question that was added last.
+        """
+        seen = self._mark
+        for asked, answer in pairwise(self.merge(rows)):
+            if asked.row is None or answer.row is None or answer.is_user or answer.text.strip() != text.strip():
+                continue
+            if question is None:
+                is_asked = self.question is not None and asked.id == self.question.id
+            else:
+                is_asked = asked.is_user and asked.text.strip() == question.strip() and not seen.covers(asked.row)
+            if is_asked and answer.row.message_id not in self._listed_as:
+                ids = {"message_id": answer.row.message_id, "query_id": asked.row.message_id}
+                return ids | {"chat_id": answer.row.chat_id, "session_id": answer.row.session_id}
+        return None
 
     def add_pending(self, payload: M, text: str) -> str:
         """Note a message of the user's: the platform stores it together with its answer. Return the entry's id."""
         with self._lock:
-            return self._add(payload, text, is_user=True, is_stored=False)
+            self._add(payload, text, is_user=True, is_stored=False)
+            self.question = self._own[-1]
+            return self.question.id
 
     def add_reminder(self, payload: M, text: str) -> str:
         """Note a message that was written by `remind`. Return the entry's id."""
@@ -277,12 +192,15 @@ class Conversation(Generic[M]):
             if known := next((own for own in self._own if own.message_id == message_id), None):
                 return known.id
             question = next((own for own in reversed(self._own) if not own.is_stored), None)
-            if question is not None:
+            is_listed = self.question is not None and self.question not in self._own
+            if question is not None and not is_listed:
                 question.is_stored = True
                 question.message_id, question.chat_id = metadata.get("query_id"), chat_id
+                question.answer_id = message_id
             return self._add(payload, text, is_user=False, is_stored=True, message_id=message_id, chat_id=chat_id)
 
     def _add(self, payload: M, text: str, **known: Any) -> str:
+        self.question = None
         self._count += 1
         self.version += known["is_stored"]
         own = Own(id=f"own-{self._count}", payload=payload, text=text, since=self._mark, **known)
@@ -295,6 +213,8 @@ class Conversation(Generic[M]):
             kept = [own for own in self._own if own.id != id or own.is_stored]
             found = len(kept) < len(self._own)
             self._own = kept
+            if self.question is not None and self.question.id == id and not self.question.is_stored:
+                self.question = None
             return found
 
     def reset(self) -> None:
@@ -305,6 +225,7 @@ class Conversation(Generic[M]):
         with self._lock:
             self.version += 1
             self._reset = self._mark
+            self.question = None
             self._own = [own for own in self._own if own.is_stored]
             for own in self._own:
                 own.is_hidden = True
@@ -314,3 +235,22 @@ class Conversation(Generic[M]):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state, _lock=threading.Lock())
+
+
+def woven(before: Sequence[str], now: Sequence[str]) -> list[str]:
+    """Return `now` with what else stood in `before`, each behind what it stood behind there."""
+    present = set(now)
+    behind: dict[str | None, list[str]] = {}
+    last = None
+    for one in before:
+        if one in present:
+            last = one
+        else:
+            behind.setdefault(last, []).append(one)
+    result = []
+    first = next((one for one in before if one in present), now[0] if now else None)
+    for one in now:
+        if one == first:
+            result += behind.get(None, [])
+        result += [one, *behind.get(one, [])]
+    return result if now else list(before)

@@ -14,6 +14,7 @@ from xingchen_core._sse import ServerSentEvent
 from xingchen_core.characters._service import XINGCHEN, read_failure
 from xingchen_core.characters._wire import given
 from xingchen_core.characters.models import DEFAULT_MODEL, ChatRequest
+from xingchen_core.characters.received import RECEIVED
 from xingchen_core.chat import Answer, ChatDelta, ChatReply, Snapshots, StopCutter, ToolCall, Usage, cut
 
 CONTEXT_NAMES = {
@@ -37,7 +38,13 @@ def read_reply(data: dict[str, Any], request: ChatRequest) -> ChatReply:
     answers = [_answer(messages, choice, data, request) for choice, messages in _results(data["choices"], request.n)]
     if not answers:
         raise APIResponseError("The service answered without an answer.", request_id=data.get("requestId"))
-    return ChatReply(tuple(answers), read_usage(data.get("usage")), _metadata(data, request))
+    metadata = _metadata(data, request)
+    RECEIVED.note(_question(request), answers[0].text, metadata)
+    return ChatReply(tuple(answers), read_usage(data.get("usage")), metadata)
+
+
+def _question(request: ChatRequest) -> str:
+    return next((message.content for message in reversed(request.messages) if message.role == "user"), "")
 
 
 def _results(choices: list[dict[str, Any]], n: int) -> list[tuple[dict[str, Any], list[dict[str, Any]]]]:
@@ -274,6 +281,7 @@ class ChatReader:
                 delta.finish_reason = "stop"
         body = {"context": self._context, "requestId": self.request_id}
         delta.metadata = {**_metadata(body, self._request), **_moderation(self._meta, self._request)}
+        RECEIVED.note(_question(self._request), self.text, delta.metadata)
         if self._snapshots is not None and self._snapshots.rewritten:
             delta.metadata |= {"rewritten": True, "final_text": cut(self._snapshots.latest, self._request.stop)[0]}
         return delta

@@ -11,8 +11,11 @@ from xingchen_core._call import Flow
 from xingchen_core._config import ConnectionSettings
 from xingchen_core._errors import UnsupportedOperationError
 from xingchen_core._locks import ProcessLock
+from xingchen_core.characters._wire import LARGEST_PAGE
 from xingchen_core.characters.conversation import Conversation
 from xingchen_core.characters.platform_history import remind
+from xingchen_core.characters.reading import whole_history
+from xingchen_core.characters.received import RECEIVED
 
 M = TypeVar("M")
 
@@ -81,6 +84,11 @@ class Draft(Generic[M]):
             and told.get("character_id") in (None, character_id)
         )
 
+    @property
+    def is_bare(self) -> bool:
+        """Whether nothing tells which message of the platform's this is."""
+        return not self.metadata.get("message_id")
+
     def refusal(self) -> str | None:
         """Return why the platform cannot hold this message; `None` if it can."""
         if self.role not in ("user", "assistant"):
@@ -121,12 +129,33 @@ def write(
     for draft in drafts:
         if draft.role == "user":
             ids.append(conversation.add_pending(draft.payload, draft.text))
-        elif draft.is_answer_to(character_id, user_id):
-            ids.append(conversation.add_answer(draft.payload, draft.text, draft.metadata))
-        else:
+            continue
+        told: Mapping[str, Any] | None = draft.metadata
+        if not draft.is_answer_to(character_id, user_id):
+            told = yield from _recognise(conversation, draft, character_id, user_id)
+        if told is None:
             yield remind(character_id, user_id, draft.text)
             ids.append(conversation.add_reminder(draft.payload, draft.text))
+        else:
+            RECEIVED.take(character_id, user_id, told["message_id"])
+            ids.append(conversation.add_answer(draft.payload, draft.text, told))
     return ids
+
+
+def _recognise(
+    conversation: Conversation[M], draft: Draft[M], character_id: str, user_id: str
+) -> Flow[Mapping[str, Any] | None]:
+    """Return the ids of an answer that reached us without them, if the platform has it.
+
+    Only what follows a question can be an answer: else it is the application's own word, though it be said again.
+    """
+    if not draft.is_bare or conversation.question is None:
+        return None
+    received = RECEIVED.find(character_id, user_id, conversation.question.text, draft.text)
+    if received is not None:
+        return received
+    rows = yield from whole_history(character_id, user_id, limit=LARGEST_PAGE)  # another process may have asked
+    return conversation.find_answer(rows, draft.text)
 
 
 def writing(settings: ConnectionSettings, character_id: str, user_id: str) -> Any:

@@ -1,0 +1,89 @@
+"""The answers this process received lately and the platform stored.
+
+Frameworks hand an answer on as bare text, without the platform's ids. By what it says it is known again, and not
+written into the platform's history a second time.
+"""
+
+import hashlib
+import threading
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+ANSWERS = 8
+"""So many answers of one conversation are remembered: those of the turns that a program may still be working on."""
+
+CONVERSATIONS = 1000
+"""So many conversations are remembered, those that were used last."""
+
+_IDS = ("message_id", "chat_id", "query_id", "session_id", "character_id", "user_id")
+
+
+def _digest(text: str) -> bytes:
+    """Stand for a text, so that memory is bounded however long answers are. White space around it gets lost on ways."""
+    return hashlib.sha256(text.strip().encode("utf-8", "surrogatepass")).digest()
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    said: bytes
+    asked: bytes
+    ids: dict[str, Any]
+
+
+class ReceivedAnswers:
+    """What was received, by character and user. Safe between threads. Each answer can be taken once."""
+
+    def __init__(self) -> None:
+        self._answers: OrderedDict[tuple[str, str], list[_Answer]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def note(self, question: str, text: str, metadata: Mapping[str, Any]) -> None:
+        """Note an answer, if it has ids and the platform stored it.
+
+        Args:
+            question: What was asked.
+            text: The answer.
+            metadata: Of the answer, as in replies.
+        """
+        ids = {name: metadata[name] for name in _IDS if metadata.get(name)}
+        if not text.strip() or metadata.get("is_saved") is False or not {"message_id", "character_id"} <= ids.keys():
+            return
+        with self._lock:
+            answers = self._answers.setdefault((ids["character_id"], ids["user_id"]), [])
+            answers.append(_Answer(_digest(text), _digest(question), ids))
+            del answers[:-ANSWERS]
+            self._answers.move_to_end((ids["character_id"], ids["user_id"]))
+            while len(self._answers) > CONVERSATIONS:
+                self._answers.popitem(last=False)
+
+    def find(
+        self, character_id: str, user_id: str, question: str, text: str, but: frozenset[str] = frozenset()
+    ) -> dict[str, Any] | None:
+        """Return the ids of an answer that says `text`: best to the same question, and else the newest.
+
+        Engines may ask in other words than the user's, so the question only decides between answers alike.
+
+        Args:
+            character_id: The character.
+            user_id: The user.
+            question: What the user asked.
+            text: The answer.
+            but: Message ids of answers that are meant for others.
+        """
+        with self._lock:
+            known = self._answers.get((character_id, user_id), [])
+            alike = [one for one in known if one.said == _digest(text) and one.ids["message_id"] not in but]
+        alike.sort(key=lambda one: one.asked == _digest(question))
+        return dict(alike[-1].ids) if alike else None
+
+    def take(self, character_id: str, user_id: str, message_id: str) -> None:
+        """Forget an answer: a store has it now."""
+        with self._lock:
+            answers = self._answers.get((character_id, user_id), [])
+            answers[:] = [one for one in answers if one.ids["message_id"] != message_id]
+
+
+RECEIVED = ReceivedAnswers()
+"""Those of this process."""
