@@ -61,7 +61,7 @@ def _to_message(message: BaseMessage, *, is_last: bool) -> ModelMessage:
             content="".join(_result_text(block) for block in blocks),
             tool_call_id=getattr(message, "tool_call_id", None),
         )
-    parts = [part for block in blocks if (part := _part(block, message.type))]
+    parts = [part for block in blocks if (part := _part(block, role))]
     plain = all(part.keys() == {"text"} for part in parts)
     fields: dict[str, Any] = {"content": "".join(part["text"] for part in parts) if plain else tuple(parts)}
     if isinstance(message, AIMessage):
@@ -96,7 +96,7 @@ def _part(block: str | dict[Any, Any], role: str) -> dict[str, Any] | None:
     kind = block.get("type")
     if kind is None and any(key in block for key in ("text", *MEDIA)):
         return dict(block)  # a native part
-    if kind in SILENT or (role == "ai" and kind not in _TEXT):
+    if kind in SILENT or (role == "assistant" and kind not in _TEXT):
         return None  # of an answer, maybe another provider's, only the text is said again
     beside = {name: value for name in _BESIDE if (value := _told(block, name)) is not None}
     if kind in _TEXT:
