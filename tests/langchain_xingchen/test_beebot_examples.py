@@ -27,10 +27,12 @@ SHOWN = {
         "引擎里留下了 8 条消息。",
     ],
     "beebot_router.py": [
-        "机器人：您可以在订单详情里点「申请发票」",
-        "角色：我今年十七岁啦",
-        "角色：嗯嗯，「会员日是哪一天？」",
-        "机器人：您的包裹正在派送中",
+        "用户：怎么开发票？",
+        "（机器人：您可以在订单详情里点「申请发票」",
+        "接待员：",
+        "您可以在订单详情里点「申请发票」",
+        "用户：谢谢，再见！",
+        "接待员：不客气",
     ],
 }
 
@@ -43,6 +45,8 @@ def test_example_shows(example: str) -> None:
             "XINGCHEN_API_KEY": "test-key",
             "XINGCHEN_BASE_URL": emulator.url,
             "XINGCHEN_CHARACTER_ID": "demo",
+            "DASHSCOPE_API_KEY": "test-key",
+            "DASHSCOPE_BASE_URL": emulator.url,
             "ALIBABA_CLOUD_ACCESS_KEY_ID": "testid",
             "ALIBABA_CLOUD_ACCESS_KEY_SECRET": "testsecret",
             "BEEBOT_BASE_URL": emulator.url,
