@@ -18,14 +18,13 @@ Method = Literal["function_calling", "json_schema", "json_mode"]
 Schema = dict[str, Any] | type
 
 
-def choose_method(asked: str | None, model: str, known: dict[str, Any], *, thinks: bool) -> Method:
+def choose_method(asked: str | None, model: str, known: dict[str, Any]) -> Method:
     """Return how a model is made to answer in a structure.
 
     Args:
         asked: The caller's wish; `None`: `json_schema` where the model is known for it, else `function_calling`.
         model: Its name, for the texts of errors.
         known: The model's profile.
-        thinks: It thinks, and cannot be told not to.
 
     Raises:
         ValueError: There is no such method.
@@ -39,10 +38,10 @@ def choose_method(asked: str | None, model: str, known: dict[str, Any], *, think
             f"{model} is not known to take a JSON schema: use method='function_calling' or 'json_mode'. If it does, "
             "say so with profile={'structured_output': True}."
         )
-    if method == "function_calling" and (thinks or known.get("tool_calling") is False):
-        reason = "always thinks, and so cannot be forced to call a function" if thinks else "is known to take no tools"
+    if method == "function_calling" and False in (known.get("tool_calling"), known.get("tool_choice")):
         raise UnsupportedOperationError(
-            f"{model} {reason}: use method='json_mode', and describe the JSON in the prompt, or another model."
+            f"{model} cannot be made to call a function, as it takes none or always thinks: use method='json_mode' and "
+            "describe the JSON in the prompt, or another model."
         )
     return method  # type: ignore[return-value]  # checked against the literal's values
 

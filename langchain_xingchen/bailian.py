@@ -186,8 +186,7 @@ class ChatBailian(XingchenChatModel, ModelParameters, BailianSettings):
         if kwargs:
             raise ValueError(f"Received unsupported arguments {', '.join(kwargs)}")
         known = {**bailian.profile(self.model), **(self.profile or {})}
-        always_thinks = bool(known.get("thinks") and known.get("only_streams"))
-        chosen = structured.choose_method(method, self.model, known, thinks=always_thinks)
+        chosen = structured.choose_method(method, self.model, known)
         if schema is None and chosen != "json_mode":
             raise ValueError(f"method={chosen!r} needs a schema; only 'json_mode' works without one.")
         told: dict[str, Any] = {

@@ -123,7 +123,7 @@ def test_what_a_model_does_not_take(bailian: Make, emulator: Emulator) -> None:
     """It is refused at once with what does work, unless the caller knows better than the table."""
     with pytest.raises(UnsupportedOperationError, match="qwen-plus is not known to take a JSON schema"):
         bailian(model="qwen-plus").with_structured_output(Person, method="json_schema")
-    with pytest.raises(UnsupportedOperationError, match="known to take no tools: use method='json_mode'"):
+    with pytest.raises(UnsupportedOperationError, match="it takes none or always thinks"):
         bailian(model="qwen-plus-character").with_structured_output(Person)
     for model in (bailian(profile={"structured_output": True}), bailian(model="kimi-of-tomorrow")):
         emulator.bailian.reply('{"name": "小明", "age": 7}')
@@ -152,7 +152,7 @@ def test_thinking_is_off_for_a_forced_call(bailian: Make, emulator: Emulator, as
     assert emulator.requests[-1].headers["x-dashscope-sse"] == "enable"
 
 
-@pytest.mark.parametrize("model", ["qwq-plus", "qwen3-235b-a22b-thinking-2507"])
+@pytest.mark.parametrize("model", ["qwq-plus", "qwen3-235b-a22b-thinking-2507", "deepseek-r1"])
 def test_models_that_always_think(bailian: Make, emulator: Emulator, ask: Way, model: str) -> None:
     """They cannot be forced to call a function: JSON mode is what is left."""
     with pytest.raises(UnsupportedOperationError, match=r"always thinks.*json_mode"):
