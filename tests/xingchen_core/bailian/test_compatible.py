@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from model_events import deltas, fragment
-from xingchen_core import APIResponseError, BadRequestError, ChatDelta, ChatReply, RateLimitError
+from xingchen_core import APIResponseError, BadRequestError, ChatDelta, ChatReply, InternalServerError, RateLimitError
 from xingchen_core.bailian import ModelMessage, ModelRequest, generate, stream_generate
 from xingchen_core.chat import ToolCall, ToolCallPiece, Usage, gathered
 
@@ -202,6 +202,7 @@ def test_increments_whatever_was_asked() -> None:
     [
         ({"code": "limit_requests", "message": "slow down", "type": "limit_requests"}, RateLimitError),
         ({"code": None, "type": "invalid_request_error", "message": "no"}, BadRequestError),
+        ({"message": "no words for it"}, InternalServerError),
     ],
 )
 def test_an_error_inside_the_stream(error: dict[str, Any], kind: type[Exception]) -> None:
