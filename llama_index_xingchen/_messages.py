@@ -173,7 +173,7 @@ def _to_chat_message(answer: Answer, metadata: Mapping[str, Any]) -> ChatMessage
     additional: dict[str, Any] = {}
     if answer.reasoning:
         blocks.insert(0, ThinkingBlock(content=answer.reasoning))
-    blocks += [_citation(cited) for cited in answer.additional.get("citations") or () if cited.get("text")]
+    blocks += [_citation(cited, text) for cited in answer.additional.get("citations") or () if (text := _cited(cited))]
     if answer.tool_calls:
         blocks += [
             ToolCallBlock(
@@ -189,10 +189,15 @@ def _to_chat_message(answer: Answer, metadata: Mapping[str, Any]) -> ChatMessage
     return ChatMessage(role=MessageRole.ASSISTANT, blocks=blocks, additional_kwargs=additional)
 
 
-def _citation(cited: Mapping[str, Any]) -> CitationBlock:
+def _cited(cited: Mapping[str, Any]) -> str:
+    """Return what is known of the words cited: of a page on the web only its title."""
+    return str(cited.get("text") or cited.get("title") or "")
+
+
+def _citation(cited: Mapping[str, Any], text: str) -> CitationBlock:
     """Return what a part of the answer refers to; `start` and `end` slice the answer's text."""
     return CitationBlock(
-        cited_content=TextBlock(text=cited["text"]),
+        cited_content=TextBlock(text=text),
         source=str(cited.get("url") or cited.get("doc_id") or cited.get("doc_name") or ""),
         title=str(cited.get("title") or cited.get("doc_name") or ""),
         additional_location_info={name: cited[name] for name in ("start", "end", "number")},
