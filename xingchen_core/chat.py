@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncGenerator, Generator, Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
@@ -74,6 +75,23 @@ class Message(BaseModel):
     content: str = ""
     name: str | None = None
     tool_calls: tuple[ToolCall, ...] = ()
+
+
+def join_roles(messages: Iterable[Message]) -> list[Message]:
+    """Join consecutive messages of one role by a newline: several services want user and assistant to alternate.
+
+    Messages of different speakers keep the speakers' names in the text. Function calls and results stay as they are.
+    """
+    joined: list[Message] = []
+    for joinable, run in groupby(messages, key=lambda m: m.role if not m.tool_calls and m.role != "function" else None):
+        group = list(run)
+        if joinable is None or len(group) == 1:
+            joined.extend(group)
+            continue
+        names = {m.name for m in group}
+        texts = [f"{m.name}: {m.content}" if len(names) > 1 and m.name else m.content for m in group]
+        joined.append(Message(role=joinable, content="\n".join(texts), name=names.pop() if len(names) == 1 else None))
+    return joined
 
 
 @dataclass(frozen=True, slots=True)

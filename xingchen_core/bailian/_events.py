@@ -38,7 +38,7 @@ def event_body(event: ServerSentEvent, text: str = "") -> dict[str, Any] | None:
             service=BAILIAN.name,
             partial_text=text,
         )
-    if event.event == "error" or (body.get("code") and "output" not in body):
+    if event.event == "error" or (body.get("code") and body.get("output") is None):
         error = failure(_told_status(event), str(body.get("code") or ""), str(body.get("message") or ""), None)
         error.service = BAILIAN.name
         error.request_id = body.get("request_id")

@@ -97,7 +97,7 @@ def read_failure(status: int, body: Any) -> APIStatusError | None:
     inner = body.get("error")
     told = inner if isinstance(inner, dict) else body
     code = str(told.get("code") or told.get("type") or "")
-    if status < 400 and (not code or "output" in body or "choices" in body):
+    if status < 400 and (not code or body.get("output") is not None or "choices" in body):
         return None
     return failure(status, code, str(told.get("message") or ""), body.get("request_id") or body.get("id"))
 

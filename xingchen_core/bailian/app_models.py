@@ -6,8 +6,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, AliasChoices, BaseModel, ConfigDict, Field, PlainSerializer, model_validator
 
 from xingchen_core._errors import ConfigurationError, UnsupportedOperationError
-from xingchen_core.characters.chats import join_roles
-from xingchen_core.chat import Message
+from xingchen_core.chat import Message, join_roles
 
 logger = logging.getLogger("xingchen_core")
 

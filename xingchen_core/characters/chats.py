@@ -6,8 +6,7 @@ is read in `replies.py`.
 
 import secrets
 import uuid
-from collections.abc import Iterable, Sequence
-from itertools import groupby
+from collections.abc import Sequence
 from typing import Any
 
 from xingchen_core._call import Call, StreamCall
@@ -16,7 +15,7 @@ from xingchen_core.characters._service import XINGCHEN
 from xingchen_core.characters._wire import given
 from xingchen_core.characters.models import ChatRequest, GroupChat, Scenario, wire_message
 from xingchen_core.characters.replies import ChatReader, read_reply
-from xingchen_core.chat import ChatDelta, ChatReply, Message
+from xingchen_core.chat import ChatDelta, ChatReply, Message, join_roles
 
 
 def fresh_user_id() -> str:
@@ -147,23 +146,6 @@ def _newest(messages: list[Message]) -> list[Message]:
     Whether the platform has kept a question that led to a function call is UNVERIFIED: it is sent with the results.
     """
     return messages[max((at for at, message in enumerate(messages) if message.role == "user"), default=0) :]
-
-
-def join_roles(messages: Iterable[Message]) -> list[Message]:
-    """Join consecutive messages of one role by a newline: user and assistant must alternate.
-
-    Messages of different speakers keep the speakers' names in the text. Function calls and results stay as they are.
-    """
-    joined: list[Message] = []
-    for joinable, run in groupby(messages, key=lambda m: m.role if not m.tool_calls and m.role != "function" else None):
-        group = list(run)
-        if joinable is None or len(group) == 1:
-            joined.extend(group)
-            continue
-        names = {m.name for m in group}
-        texts = [f"{m.name}: {m.content}" if len(names) > 1 and m.name else m.content for m in group]
-        joined.append(Message(role=joinable, content="\n".join(texts), name=names.pop() if len(names) == 1 else None))
-    return joined
 
 
 def _aca(request: ChatRequest, system: str) -> dict[str, Any]:

@@ -128,6 +128,7 @@ def test_a_code_beside_an_answer_is_no_failure() -> None:
     """Some documented answers hold an empty `code`, or one beside the output."""
     assert read_failure(200, {"code": "", "output": {}}) is None
     assert read_failure(200, {"code": "Success", "output": {}}) is None
+    assert isinstance(read_failure(200, {"code": "InvalidParameter", "output": None}), BadRequestError)
 
 
 REQUEST = ModelRequest(messages=[ModelMessage(role="user", content="你好")])

@@ -26,8 +26,7 @@ from xingchen_core.characters import (
     stop_generation,
     stream_chat,
 )
-from xingchen_core.characters.chats import join_roles
-from xingchen_core.chat import ToolCall
+from xingchen_core.chat import ToolCall, join_roles
 
 CHARACTER = "0123456789abcdef0123456789abcdef"
 WEATHER_SCHEMA = {"type": "object", "properties": {"city": {"type": "string"}}}
