@@ -85,7 +85,7 @@ def read(text: str) -> list[tuple[dict[str, str], Any]]:
     return found
 
 
-def refusal(response: httpx.Response) -> tuple[int, str, str]:
+def refusal(response: httpx.Response) -> tuple[Any, ...]:
     """(HTTP status, code, message) of an error, having checked its shape."""
     body = response.json()
     assert sorted(body) == ["code", "message", "request_id"], response.text

@@ -89,6 +89,8 @@ class Bailian:
         """JSON mode and thinking go together. (Sources disagree.)"""
         self.cached_tokens = 0
         """So many tokens of each prompt were found in the implicit cache."""
+        self.cache_beside_details = False
+        """What the explicit cache wrote stands in `usage` itself instead of its `prompt_tokens_details`. UNVERIFIED."""
         self.fragments = Fragments()
         """How the streams of models are cut."""
         self.cached_texts: set[str] = set()

@@ -98,6 +98,7 @@ class Completion:
     script: BailianReply
     cached_tokens: int = 0
     created_tokens: int = 0
+    cache_beside_details: bool = False
     search_results: list[dict[str, Any]] | None = None
     """None: the model did not search."""
 
@@ -216,6 +217,7 @@ def _shorten(choice: Choice, parameters: Mapping[str, Any]) -> None:
 
 def _use_cache(bailian: "Bailian", completion: Completion) -> None:
     """The explicit cache: what is marked for the first time is written, the second time it is read."""
+    completion.cache_beside_details = bailian.cache_beside_details
     for message in completion.prompt.messages:
         for text in message.cached:
             if text in bailian.cached_texts:

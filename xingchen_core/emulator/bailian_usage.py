@@ -43,7 +43,8 @@ def usage_of(completion: Completion, output_tokens: int, reasoning_tokens: int) 
         spent["input_tokens_details"] = {"text_tokens": completion.input_tokens - media, **counts}
         spent.update(counts)
     if completion.created_tokens:
-        spent["prompt_tokens_details"] |= {
+        home = spent if completion.cache_beside_details else spent["prompt_tokens_details"]
+        home |= {
             "cache_creation": {"ephemeral_5m_input_tokens": completion.created_tokens},
             "cache_creation_input_tokens": completion.created_tokens,
             "cache_type": "ephemeral",
