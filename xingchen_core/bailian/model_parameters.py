@@ -4,6 +4,7 @@ Source: Model Studio, "Qwen API by DashScope" (`parameters`), "structured output
 where the documents agree on them; the rest is the service's to judge, since it differs by model.
 """
 
+import logging
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
@@ -11,6 +12,8 @@ from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field
 from xingchen_core._errors import ConfigurationError, UnsupportedOperationError
 from xingchen_core.bailian.model_messages import ModelMessage, check_sequence
 from xingchen_core.bailian.profiles import profile
+
+logger = logging.getLogger("xingchen_core")
 
 DEFAULT_MODEL = "qwen-plus"
 
@@ -125,14 +128,18 @@ class ModelRequest(ModelParameters):
                 "A model that thinks cannot be forced to call a function: pass enable_thinking=False, or "
                 "tool_choice='auto'."
             )
-        if (self.response_format or {}).get("type") == "json_object" and not any(
-            "json" in message.text.lower() for message in self.messages
-        ):
+        if (self.response_format or {}).get("type") == "json_object":
+            self._check_json_mode()
+        return self
+
+    def _check_json_mode(self) -> None:
+        if not any("json" in message.text.lower() for message in self.messages):
             raise ConfigurationError(
                 'response_format={"type": "json_object"} needs the word "json" in a message: say there that the answer '
                 "is to be JSON."
             )
-        return self
+        if self.enable_thinking:  # the vendor's pages differ: one refuses it, one uses it; so it is sent (UNVERIFIED)
+            logger.warning("JSON mode while thinking: the service may refuse it, or answer with what is no JSON.")
 
 
 _SENT = (

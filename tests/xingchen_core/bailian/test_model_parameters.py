@@ -172,6 +172,18 @@ def test_json_mode_needs_the_word(text: str) -> None:
     _request(response_format={"type": "json_schema", "json_schema": {"name": "x", "schema": {}}})
 
 
+def test_json_mode_while_thinking_is_sent_with_a_warning(caplog: pytest.LogCaptureFixture) -> None:
+    """The vendor's pages contradict each other, so neither is it refused nor is thinking switched off."""
+    asked = [ModelMessage(role="user", content="用 JSON 回答")]
+    sent = _parameters(messages=asked, response_format={"type": "json_object"}, enable_thinking=True)
+    assert sent["enable_thinking"] is True
+    assert sent["response_format"] == {"type": "json_object"}
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    caplog.clear()
+    _parameters(messages=asked, response_format={"type": "json_object"})
+    assert not caplog.records
+
+
 def test_messages_of_a_call_can_be_built_from_dicts() -> None:
     """Members of a message are validated with the request's."""
     request = _request(messages=[{"role": "user", "content": [{"text": "你好"}]}])
