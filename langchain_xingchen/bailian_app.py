@@ -79,7 +79,8 @@ class ChatBailianApp(XingchenChatModel, AppParameters, BailianSettings):
     @property
     def lc_attributes(self) -> dict[str, Any]:
         """As every model's, and `biz_params` without what may be a secret."""
-        return {**super().lc_attributes, "biz_params": without_tokens(self.biz_params)}
+        shown = {"biz_params": without_tokens(self.biz_params)} if self.biz_params else {}
+        return {**super().lc_attributes, **shown}
 
     def _model_of(self, kwargs: dict[str, Any]) -> str:
         named = kwargs.get("model") or kwargs.get("model_name") or self.model
