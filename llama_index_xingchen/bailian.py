@@ -71,8 +71,8 @@ class Bailian(FunctionCallingXingchenLLM, ModelParameters, BailianSettings):
     Raises:
         ConfigurationError: No key, or messages the service is known to refuse: no user's among them, forced calls of a
             model that thinks, JSON mode without the word "json".
-        UnsupportedOperationError: A message holds a document; several tools of which one must be called
-            (`endpoint="compatible"` can); a stream of several answers.
+        UnsupportedOperationError: A message holds a document; several tools of which one must be called, at a native
+            `endpoint`; a stream of several answers.
         AuthenticationError, PermissionDeniedError, NotFoundError, RateLimitError, ...: See `xingchen_core`. An error
             that broke a stream carries `partial_text`.
         TypeError: A call was given a keyword that is none of these fields.
