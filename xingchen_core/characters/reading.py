@@ -23,7 +23,7 @@ def whole_history(
     steps = all_history(character_id, user_id, page_size=page_size, **filters).steps()
     try:
         step = next(steps)
-        while limit is None or not _has_newest(rows, limit, asked_newest_first):
+        while limit is None or not _has_newest(rows, limit):
             if isinstance(step, Call):
                 step = steps.send((yield step))
             else:
@@ -35,9 +35,9 @@ def whole_history(
     return ordered if limit is None else ordered[max(0, len(ordered) - limit) :]
 
 
-def _has_newest(rows: Sequence[HistoryMessage], limit: int, asked_newest_first: bool) -> bool:
-    """Whether the newest `limit` messages are among those read so far."""
-    if len(rows) < limit or not is_newest_first(rows, asked_newest_first):
+def _has_newest(rows: Sequence[HistoryMessage], limit: int) -> bool:
+    """Whether the newest `limit` messages are for certain among those read so far."""
+    if len(rows) < limit or not is_newest_first(rows, asked=limit == 0):
         return False
     # Messages of one time may be listed oldest first among themselves, so that the newest of them come last.
     last = [row.gmt_create for row in [*rows[max(limit - 1, 0) :][:1], *rows[-2:]]]
@@ -54,8 +54,8 @@ def order_messages(rows: Iterable[HistoryMessage], asked_newest_first: bool = Tr
     listed = list({row.message_id: row for row in rows}.values())
     is_turned = is_newest_first(listed, asked_newest_first)
     ordered = _by_time(listed[::-1] if is_turned else listed)
-    tied = _turns([row for row in ordered if row.gmt_create is not None], of_one_time=True)
-    if tied < 0 or (tied == 0 and is_turned):
+    turns = sum(_turns(tied) for _, tied, _ in map(_split, _runs(ordered)))
+    if turns < 0 or (turns == 0 and is_turned):
         ordered = [row for run in _runs(ordered) for row in _turn_round(run)]
     return [row for run in _runs(ordered) for row in _question_first(run)]
 
@@ -73,13 +73,13 @@ def is_newest_first(rows: Sequence[HistoryMessage], asked: bool = True) -> bool:
     return rises < 0 if rises else asked
 
 
-def _turns(rows: Sequence[HistoryMessage], *, of_one_time: bool = False) -> int:
+def _turns(rows: Sequence[HistoryMessage]) -> int:
     """Return how many more questions stand before their answers than behind them."""
-    sides: dict[tuple[Any, ...], int] = {}
+    sides: dict[tuple[str, bool], int] = {}
     for at, row in enumerate(rows):
         if row.chat_id is not None:
-            sides.setdefault((row.chat_id, row.gmt_create if of_one_time else None, row.is_user), at)
-    pairs = [(at, sides.get((chat, time, False))) for (chat, time, is_user), at in sides.items() if is_user]
+            sides.setdefault((row.chat_id, row.is_user), at)
+    pairs = [(at, sides.get((chat, False))) for (chat, is_user), at in sides.items() if is_user]
     return sum((question < answer) - (question > answer) for question, answer in pairs if answer is not None)
 
 
@@ -105,10 +105,16 @@ def _runs(rows: Sequence[HistoryMessage]) -> list[list[HistoryMessage]]:
     return [[row for _, row in run] for _, run in groupby(_timed(rows), key=lambda pair: pair[0])]
 
 
+def _split(run: list[HistoryMessage]) -> tuple[list[HistoryMessage], list[HistoryMessage], list[HistoryMessage]]:
+    """Split a run into what is of one time for certain, and what is before and behind it: nobody knows its time."""
+    timed = [at for at, row in enumerate(run) if row.gmt_create is not None]
+    start, end = (timed[0], timed[-1] + 1) if timed else (0, 0)
+    return run[:start], run[start:end], run[end:]
+
+
 def _turn_round(run: list[HistoryMessage]) -> list[HistoryMessage]:
-    """Turn the messages of one time round. Behind the last of them are some whose time nobody knows: they stay."""
-    end = max((at + 1 for at, row in enumerate(run) if row.gmt_create is not None), default=0)
-    return run[:end][::-1] + run[end:]
+    before, tied, behind = _split(run)
+    return before + tied[::-1] + behind
 
 
 def _question_first(run: list[HistoryMessage]) -> list[HistoryMessage]:

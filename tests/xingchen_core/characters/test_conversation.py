@@ -1,17 +1,13 @@
-"""Reading the platform's history whole and in order, and laying own messages over it. Pure: nothing is sent."""
+"""Laying own messages over what was read of the platform's history. Pure: nothing is sent."""
 
 import pickle
 from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from xingchen_core import Call
-from xingchen_core._call import Page
 from xingchen_core.characters import HistoryMessage
-from xingchen_core.characters.conversation import Conversation, Entry, order_messages, whole_history
+from xingchen_core.characters.conversation import Conversation, Entry
 
 
 def row(id: str, content: str = "", *, at: int | None = None, chat: str | None = None) -> HistoryMessage:
@@ -25,117 +21,9 @@ def row(id: str, content: str = "", *, at: int | None = None, chat: str | None =
     )
 
 
-def ids(rows: Sequence[HistoryMessage]) -> list[str]:
-    """The ids, in order."""
-    return [one.message_id for one in rows]
-
-
 def texts(entries: Sequence[Entry[Any]]) -> list[str]:
     """What is shown, in order."""
     return [entry.text for entry in entries]
-
-
-# Order
-
-
-@pytest.mark.parametrize(
-    ("listed", "expected"),
-    [
-        pytest.param([("a1", 2), ("q1", 1)], ["q1", "a1"], id="newest first"),
-        pytest.param([("q1", 1), ("a1", 2)], ["q1", "a1"], id="oldest first"),
-        pytest.param([("q2", 3), ("a1", 2), ("q1", 1), ("a1", 2)], ["q1", "a1", "q2"], id="repeated"),
-        pytest.param([("a2", None), ("q2", None)], ["q2", "a2"], id="without times as asked for"),
-        pytest.param([("q3", 9), ("b", None), ("q1", 1)], ["q1", "b", "q3"], id="one without a time"),
-        pytest.param([], [], id="empty"),
-    ],
-)
-def test_order_by_time(listed: list[tuple[str, int | None]], expected: list[str]) -> None:
-    """Messages come out oldest first and once, however they were listed."""
-    assert ids(order_messages([row(name, at=at) for name, at in listed])) == expected
-
-
-@pytest.mark.parametrize("listed", [["q1", "a1", "q2", "a2"], ["a2", "q2", "a1", "q1"], ["a1", "q1", "q2", "a2"]])
-def test_order_of_equal_times(listed: list[str]) -> None:
-    """At one time a question stands before its answer, and exchanges stay together."""
-    rows = [row(name, at=7, chat=name[1:]) for name in listed]
-    assert ids(order_messages(rows)) == ["q1", "a1", "q2", "a2"]
-
-
-def test_order_of_equal_times_without_questions() -> None:
-    """Nothing shows the direction of reminders of the same time: they stay as listed."""
-    assert ids(order_messages([row("r1", at=7), row("r2", at=7)])) == ["r1", "r2"]
-
-
-def test_an_exchange_shows_the_direction_of_its_time() -> None:
-    """Reminders beside a backwards exchange of the same time are turned round with it."""
-    rows = [row("r2", at=7), row("a1", at=7, chat="c"), row("q1", at=7, chat="c"), row("r1", at=7)]
-    assert ids(order_messages(rows)) == ["r1", "q1", "a1", "r2"]
-
-
-@given(st.lists(st.tuples(st.integers(0, 3), st.booleans()), max_size=8), st.randoms(use_true_random=False))
-def test_order_loses_nothing(exchanges: list[tuple[int, bool]], random: Any) -> None:
-    """Shuffled pages give every message once, times never fall, and no answer precedes its question."""
-    rows = []
-    for number, (at, answered) in enumerate(exchanges):
-        rows.append(row(f"q{number}", at=at, chat=str(number)))
-        if answered:
-            rows.append(row(f"a{number}", at=at, chat=str(number)))
-    shuffled = rows * 2
-    random.shuffle(shuffled)
-
-    ordered = order_messages(shuffled)
-
-    assert sorted(ids(ordered)) == sorted(ids(rows))
-    times = [one.gmt_create for one in ordered if one.gmt_create]
-    assert times == sorted(times)
-    for number, (_, answered) in enumerate(exchanges):
-        assert not answered or ids(ordered).index(f"q{number}") < ids(ordered).index(f"a{number}")
-
-
-# Reading to the end
-
-
-class Platform:
-    """Answers the calls of `whole_history` from a list, in pages."""
-
-    def __init__(self, rows: Sequence[HistoryMessage], page_size: int) -> None:
-        self.rows, self.page_size, self.pages = rows, page_size, 0
-
-    def run(self, **arguments: Any) -> list[str]:
-        flow = whole_history("demo", "u1", page_size=self.page_size, **arguments)
-        page: Page[HistoryMessage] | None = None
-        try:
-            while True:
-                call = flow.send(page)  # type: ignore[arg-type]  # None starts it
-                assert isinstance(call, Call)
-                assert call.json["orderBy"] == ["gmtCreate desc"]
-                start = (call.json["pageNum"] - 1) * self.page_size
-                page = Page(tuple(self.rows[start : start + self.page_size]), total=len(self.rows))
-                self.pages += 1
-        except StopIteration as done:
-            return ids(done.value)
-
-
-ELEVEN = [f"r{number:02}" for number in range(1, 12)]
-
-
-def eleven(direction: int) -> list[HistoryMessage]:
-    """Their messages, oldest first (1) or newest first (-1)."""
-    return [row(name, at=int(name[1:])) for name in ELEVEN][::direction]
-
-
-@pytest.mark.parametrize("direction", [1, -1], ids=["ignores desc", "obeys desc"])
-@pytest.mark.parametrize(("limit", "expected"), [(None, ELEVEN), (4, ELEVEN[-4:]), (99, ELEVEN), (11, ELEVEN), (0, [])])
-def test_whole_history(direction: int, limit: int | None, expected: list[str]) -> None:
-    """All pages are read, or the newest `limit` messages, even from a service that ignores the direction."""
-    assert Platform(eleven(direction), 3).run(limit=limit) == expected
-
-
-def test_limit_saves_pages() -> None:
-    """Of a service that obeys, only the pages that are needed are read: two of three for four messages."""
-    platform = Platform(eleven(-1), 3)
-    platform.run(limit=4)
-    assert platform.pages == 2
 
 
 # Own messages

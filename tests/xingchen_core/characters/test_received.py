@@ -1,0 +1,121 @@
+"""The answers a process received lately: found by what they say, taken once, in bounded memory."""
+
+import json
+from typing import Any
+
+import pytest
+
+from xingchen_core import Message
+from xingchen_core._sse import ServerSentEvent
+from xingchen_core.characters import received, replies
+from xingchen_core.characters.models import ChatRequest
+from xingchen_core.characters.received import ANSWERS, CONVERSATIONS, ReceivedAnswers
+
+IDS = {"message_id": "a1", "query_id": "q1", "chat_id": "c1", "character_id": "demo", "user_id": "u1"}
+
+
+def found(answers: ReceivedAnswers, text: str, question: str = "", user_id: str = "u1", **but: Any) -> str | None:
+    """The id of what is found."""
+    ids = answers.find("demo", user_id, question, text, **but)
+    return None if ids is None else ids["message_id"]
+
+
+def test_found_by_what_it_says() -> None:
+    """An answer comes with its ids, in its own conversation only, white space around it aside."""
+    answers = ReceivedAnswers()
+    answers.note("在吗", "在。", {**IDS, "is_saved": True, "usage": 7})
+    assert answers.find("demo", "u1", "在吗", " 在。\n") == IDS
+    assert found(answers, "在。", "换了说法") == "a1"
+    assert found(answers, "在") is None
+    assert found(answers, "在。", user_id="u2") is None
+
+
+@pytest.mark.parametrize(
+    ("text", "changes"),
+    [
+        ("在。", {"is_saved": False}),
+        ("在。", {"message_id": None}),
+        ("在。", {"character_id": None}),
+        (" ", {}),
+    ],
+)
+def test_what_is_not_stored_is_not_noted(text: str, changes: dict[str, Any]) -> None:
+    """Answers that the platform does not keep, of described characters, and empty ones are no part of its history."""
+    answers = ReceivedAnswers()
+    answers.note("在吗", text, {**IDS, **changes})
+    assert found(answers, text) is None
+
+
+def test_answers_alike() -> None:
+    """Of answers alike the one to the same question is meant, else the newest; each is taken once."""
+    answers = ReceivedAnswers()
+    for number in (1, 2, 3):
+        answers.note(f"问{number}", "好。", {**IDS, "message_id": f"a{number}"})
+    assert found(answers, "好。", "问1") == "a1"
+    assert found(answers, "好。", "别的") == "a3"
+    assert found(answers, "好。", "别的", but=frozenset(["a3"])) == "a2"
+    answers.take("demo", "u1", "a1")
+    assert found(answers, "好。", "问1") == "a3"
+
+
+def test_memory_is_bounded() -> None:
+    """The newest few answers of the conversations used last are kept."""
+    answers = ReceivedAnswers()
+    for number in range(ANSWERS + 1):
+        answers.note("", f"第{number}句", {**IDS, "message_id": f"a{number}"})
+    assert [found(answers, f"第{number}句") for number in (0, 1, ANSWERS)] == [None, "a1", f"a{ANSWERS}"]
+    for number in range(CONVERSATIONS):
+        answers.note("", "好。", {**IDS, "user_id": f"user-{number}"})
+    assert found(answers, "第1句") is None
+    assert found(answers, "好。", user_id="user-0") == "a1"
+    assert len(answers._answers) == CONVERSATIONS
+
+
+@pytest.fixture
+def answers(monkeypatch: pytest.MonkeyPatch) -> ReceivedAnswers:
+    """What is noted where replies are read."""
+    made = ReceivedAnswers()
+    monkeypatch.setattr(replies, "RECEIVED", made)
+    return made
+
+
+REQUEST = ChatRequest(
+    messages=[
+        Message(role="user", content="早"),
+        Message(role="assistant", content="早。"),
+        Message(role="user", content="在吗"),
+    ],
+    character_id="demo",
+    user_id="u1",
+    platform_history=True,
+)
+SAID = {"messages": [{"role": "assistant", "content": "在。", "finishReason": "stop"}]}
+CONTEXT = {"messageId": "a1", "replyMessageId": "q1", "chatId": "c1", "isSave": True}
+
+
+def test_replies_are_noted(answers: ReceivedAnswers) -> None:
+    """A whole answer is noted when it is read."""
+    replies.read_reply({"choices": [SAID], "context": CONTEXT}, REQUEST)
+    assert answers.find("demo", "u1", "在吗", "在。") == IDS
+
+
+def event(body: dict[str, Any]) -> ServerSentEvent:
+    """An event of a stream."""
+    return ServerSentEvent(event="message", data=json.dumps(body).encode(), id="", comments=())
+
+
+def test_streams_are_noted(answers: ReceivedAnswers) -> None:
+    """A streamed answer is noted once it is complete, and not before."""
+    reader = replies.ChatReader(REQUEST)
+    first = {"choices": [{"messages": [{"role": "assistant", "content": "在"}]}]}
+    last = {"choices": [{"messages": [{"content": "。", "finishReason": "stop"}]}], "stop": True, "context": CONTEXT}
+    reader.read(event(first))
+    assert found(answers, "在") is None
+    reader.read(event(last))
+    list(reader.end())
+    assert answers.find("demo", "u1", "在吗", "在。") == IDS
+
+
+def test_one_for_the_process() -> None:
+    """What replies note is what stores look up."""
+    assert replies.RECEIVED is received.RECEIVED
