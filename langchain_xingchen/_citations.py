@@ -1,4 +1,4 @@
-"""What a service's answer refers to, as LangChain's citations: annotations of the text, in `content_blocks`.
+"""`content_blocks` of answers: what they refer to, as LangChain's citations, and function calls in pieces.
 
 langchain-core asks the translator of a message's provider. The raw references stay where the service's answer has them.
 """
@@ -54,7 +54,16 @@ _OWN_PLACE = ("start", "end", "title", "url", "text")
 
 
 def _chunk_blocks(message: AIMessageChunk) -> list[ContentBlock]:
-    return _content_blocks(message)
+    """As `_content_blocks`. Pieces of calls get indexes of their own: langchain-core numbers the other blocks of a stream
+    from 0 too, and would join a call with the thoughts before it.
+    """
+    if not message.tool_call_chunks or message.chunk_position == "last":
+        return _content_blocks(message)
+    no_calls: dict[str, Any] = {"tool_call_chunks": [], "tool_calls": [], "invalid_tool_calls": []}
+    pieces = [
+        {"type": "tool_call_chunk", **piece, "index": f"lc_tc_{piece['index']}"} for piece in message.tool_call_chunks
+    ]
+    return [*message.model_copy(update=no_calls).content_blocks, *cast("list[ContentBlock]", pieces)]
 
 
 for provider in ("beebot", "bailian"):

@@ -129,7 +129,8 @@ def to_chunk(delta: ChatDelta, provider: str) -> ChatGenerationChunk:
             response_metadata={"model_provider": provider, **_finish(delta.finish_reason), **delta.metadata},
             usage_metadata=_usage(delta.usage),
             additional_kwargs=delta.additional or {},
-            chunk_position="last" if delta.last else None,
+            # The last chunk's calls are taken for whole ones; after a piece langchain-core adds an empty last chunk.
+            chunk_position="last" if delta.last and not delta.pieces else None,
         )
     else:
         message = AIMessageChunk(content=delta.text, response_metadata={"model_provider": provider})
