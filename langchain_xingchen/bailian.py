@@ -82,12 +82,16 @@ class ChatBailian(XingchenChatModel, ModelParameters, BailianSettings):
         return _profile(self.model)
 
     @model_validator(mode="after")
-    def _forget_the_profile_of_another_model(self) -> Self:
-        """`configurable_fields` hands the profile of the default model to the one it makes."""
+    def _keep_no_other_profile(self) -> Self:
+        self.__dict__["profile"] = self._current_profile()
+        return self
+
+    def _current_profile(self) -> ModelProfile | None:
+        """Return the profile. Copies and `configurable_fields` bring along what the table says of another model."""
         found = self.profile
         if found and (name := found.get("name")) not in (None, self.model) and found == _profile(str(name)):
-            self.__dict__["profile"] = _profile(self.model)
-        return self
+            return _profile(self.model)
+        return found
 
     def _has_plain(self, kwargs: dict[str, Any]) -> bool:
         thinking = kwargs.get("enable_thinking", self.enable_thinking)
@@ -185,7 +189,7 @@ class ChatBailian(XingchenChatModel, ModelParameters, BailianSettings):
         """
         if kwargs:
             raise ValueError(f"Received unsupported arguments {', '.join(kwargs)}")
-        known = {**bailian.profile(self.model), **(self.profile or {})}
+        known = {**bailian.profile(self.model), **(self._current_profile() or {})}
         chosen = structured.choose_method(method, self.model, known)
         if schema is None and chosen != "json_mode":
             raise ValueError(f"method={chosen!r} needs a schema; only 'json_mode' works without one.")
