@@ -4,12 +4,6 @@ It runs in an interpreter of its own: `CHATBOT_SDK_PYTHON`, or an environment bu
 """
 
 import hashlib
-import json
-import os
-import shutil
-import subprocess
-import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,53 +12,23 @@ from urllib.parse import parse_qsl, urlencode
 import pytest
 from pydantic import SecretStr
 
+from vendor_sdk import run_scenario, sdk_python
 from xingchen_core import Client
 from xingchen_core._auth import Credentials, authorization, canonical_request, string_to_sign
 from xingchen_core.beebot import BeebotRequest, BeebotSettings, associate, begin_session, cancel_chat, chat, feedback
 from xingchen_core.emulator import Emulator
 from xingchen_core.emulator._log import ReceivedRequest
 
-ROOT = Path(__file__).parents[2]
 SCENARIOS = Path(__file__).with_name("beebot_sdk_scenarios.py")
-REQUIREMENT = "alibabacloud-chatbot20220408==2.5.6"
-HOME = ROOT / ".venv-sdk-chatbot"
-INTERPRETER = Path("Scripts", "python.exe") if sys.platform == "win32" else Path("bin", "python")
 ROBOT = "chatbot-cn-demo"
 
 Run = Callable[..., Any]
 
 
 @pytest.fixture(scope="session")
-def sdk_python() -> str:
+def python() -> str:
     """The interpreter that has the SDK."""
-    given = os.environ.get("CHATBOT_SDK_PYTHON")
-    if given:
-        return given
-    if not has_sdk(HOME):
-        # Built aside and moved into place whole: several test processes may be at it.
-        building = Path(tempfile.mkdtemp(prefix=".venv-sdk-chatbot-", dir=ROOT))
-        try:
-            run_or_skip(sys.executable, "-m", "venv", str(building))
-            pip = (str(building / INTERPRETER), "-m", "pip", "install", "--quiet", "--retries", "1", "--timeout", "15")
-            run_or_skip(*pip, REQUIREMENT)
-            if not has_sdk(HOME):
-                shutil.rmtree(HOME, ignore_errors=True)
-                building.rename(HOME)
-        finally:
-            shutil.rmtree(building, ignore_errors=True)
-    return str(HOME / INTERPRETER)
-
-
-def has_sdk(environment: Path) -> bool:
-    """Whether the SDK is installed there."""
-    return any(environment.glob("**/alibabacloud_chatbot20220408/client.py"))
-
-
-def run_or_skip(*command: str) -> None:
-    """Run a step of the installation; without it there is nothing to test."""
-    ended = subprocess.run(command, capture_output=True, text=True, check=False)
-    if ended.returncode:
-        pytest.skip(f"{REQUIREMENT} cannot be installed: {(ended.stderr or ended.stdout).strip()[-400:]}")
+    return sdk_python("chatbot", "alibabacloud_chatbot20220408/client.py", "alibabacloud-chatbot20220408==2.5.6")
 
 
 @pytest.fixture
@@ -75,21 +39,9 @@ def emulator() -> Iterator[Emulator]:
 
 
 @pytest.fixture
-def sdk(sdk_python: str, emulator: Emulator) -> Run:
+def sdk(python: str, emulator: Emulator) -> Run:
     """Runs a scenario and returns what the SDK made of it."""
-
-    def run(scenario: str, *keys: str) -> Any:
-        ended = subprocess.run(
-            [sdk_python, str(SCENARIOS), scenario, emulator.url, *keys],
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-        assert ended.returncode == 0, ended.stderr
-        return json.loads(ended.stdout)
-
-    return run
+    return lambda scenario, *keys: run_scenario(python, SCENARIOS, scenario, emulator.url, *keys)
 
 
 def test_a_conversation(sdk: Run, emulator: Emulator) -> None:

@@ -4,63 +4,24 @@ It runs in an interpreter of its own, since it wants pydantic 1: `XINGCHEN_SDK_P
 into `.venv-sdk-xingchen`.
 """
 
-import json
-import os
-import shutil
-import subprocess
-import sys
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from vendor_sdk import run_scenario, sdk_python
 from xingchen_core.emulator import Emulator
 
-ROOT = Path(__file__).parents[2]
 SCENARIOS = Path(__file__).with_name("xingchen_sdk_scenarios.py")
-# The SDK imports requests but does not declare it.
-REQUIREMENTS = ("xingchen==1.1.5", "requests")
 
 Run = Callable[..., Any]
 
 
 @pytest.fixture(scope="session")
-def sdk_python() -> str:
-    """The interpreter that has the SDK."""
-    given = os.environ.get("XINGCHEN_SDK_PYTHON")
-    if given:
-        return given
-    home = ROOT / ".venv-sdk-xingchen"
-    interpreter = Path("Scripts", "python.exe") if sys.platform == "win32" else Path("bin", "python")
-    if not has_sdk(home / interpreter):
-        # Built aside and moved into place whole: several test processes may be at it.
-        building = Path(tempfile.mkdtemp(prefix=".venv-sdk-xingchen-", dir=ROOT))
-        try:
-            run_or_skip(sys.executable, "-m", "venv", str(building))
-            pip = (str(building / interpreter), "-m", "pip", "install", "--quiet", "--retries", "1", "--timeout", "15")
-            run_or_skip(*pip, *REQUIREMENTS)
-            if not has_sdk(home / interpreter):
-                shutil.rmtree(home, ignore_errors=True)
-                building.rename(home)
-        finally:
-            shutil.rmtree(building, ignore_errors=True)
-    return str(home / interpreter)
-
-
-def has_sdk(interpreter: Path) -> bool:
-    """Whether the SDK can be imported there."""
-    if not interpreter.exists():
-        return False
-    return subprocess.run([interpreter, "-c", "import xingchen"], capture_output=True, check=False).returncode == 0
-
-
-def run_or_skip(*command: str) -> None:
-    """Run a step of the installation; without it there is nothing to test."""
-    ended = subprocess.run(command, capture_output=True, text=True, check=False)
-    if ended.returncode:
-        pytest.skip(f"xingchen 1.1.5 cannot be installed: {(ended.stderr or ended.stdout).strip()[-400:]}")
+def python() -> str:
+    """The interpreter that has the SDK, which imports requests but does not declare it."""
+    return sdk_python("xingchen", "xingchen/__init__.py", "xingchen==1.1.5", "requests")
 
 
 @pytest.fixture
@@ -71,21 +32,9 @@ def emulator() -> Any:
 
 
 @pytest.fixture
-def sdk(sdk_python: str, emulator: Emulator) -> Run:
+def sdk(python: str, emulator: Emulator) -> Run:
     """Runs a scenario and returns what the SDK made of it."""
-
-    def run(scenario: str, *key: str) -> Any:
-        ended = subprocess.run(
-            [sdk_python, str(SCENARIOS), scenario, emulator.url, *key],
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-        assert ended.returncode == 0, ended.stderr
-        return json.loads(ended.stdout)
-
-    return run
+    return lambda scenario, *key: run_scenario(python, SCENARIOS, scenario, emulator.url, *key)
 
 
 def test_sync_chat(sdk: Run) -> None:
