@@ -232,6 +232,34 @@ def test_history_overlap(api: Any, emulator: Emulator) -> None:
     assert pages[2] == ["17", "18"]
 
 
+@pytest.mark.parametrize("overlap", [3, 7])
+def test_history_overlap_of_whole_pages(api: Any, emulator: Emulator, overlap: int) -> None:
+    """However much of a page comes again, it is never empty and has something new."""
+    emulator.xingchen.add_messages("demo", "u1", [str(number) for number in range(5)])
+    emulator.xingchen.history_overlap = overlap
+    body = {"where": {"characterId": "demo"}, "orderBy": ["gmtCreate asc"], "pageSize": 3}
+    pages = [contents(api.data("chat/message/histories", {**body, "pageNum": n})["list"]) for n in (1, 2, 3)]
+    assert pages == [[OPENING, "0", "1"], ["0", "1", "2"], ["3", "4"]]
+
+
+def test_other_ways_of_listing(api: Any, emulator: Emulator) -> None:
+    """A service may say no total, ignore the order, tell no times, or lag behind with what came last."""
+    emulator.xingchen.add_messages("demo", "u1", ["一", "二"])
+    query = {"where": {"characterId": "demo"}, "orderBy": ["gmtCreate desc"]}
+    usual = api.data("chat/message/histories", query)
+    assert (usual["total"], contents(usual["list"])) == (3, ["二", "一", OPENING])
+
+    emulator.xingchen.history_without_total = emulator.xingchen.history_without_times = True
+    emulator.xingchen.history_oldest_first = True
+    emulator.xingchen.history_behind = 1
+    listed = api.data("chat/message/histories", query)
+    assert "total" not in listed
+    assert contents(listed["list"]) == [OPENING, "一"]
+    assert not any("gmtCreate" in row for row in listed["list"])
+    emulator.xingchen.history_behind = 9
+    assert api.data("chat/message/histories", query)["list"] == []
+
+
 def test_equal_times(api: Any, emulator: Emulator) -> None:
     """Messages of one time keep the order of writing in both directions."""
     emulator.xingchen.same_gmt_create = True
