@@ -20,7 +20,7 @@ from llama_index.core.instrumentation.event_handlers import BaseEventHandler
 from llama_index.core.llms.llm import LLM
 
 from chat_store_words import ASYNC_NAMES
-from llama_index_xingchen import Bailian, Xingchen, XingchenChatStore
+from llama_index_xingchen import Bailian, BailianApp, Xingchen, XingchenChatStore
 from xingchen_core.emulator import Emulator
 
 METHODS = (
@@ -132,7 +132,35 @@ BAILIAN = Case(
     seeing={"model": "qwen-omni-turbo"},
 )
 
-CASES = (XINGCHEN, BAILIAN)
+
+def _of_app(text: str, output_tokens: int, finish_reason: str = "null") -> dict[str, Any]:
+    """An answer of an application, or an event of it. It may take several models: here two."""
+    models = [
+        {"model_id": "qwen-plus", "input_tokens": 1300, "output_tokens": 0},
+        {"model_id": "qwen-max", "input_tokens": 36, "output_tokens": output_tokens},
+    ]
+    output = {"text": text, "finish_reason": finish_reason, "session_id": "s1"}
+    return {"output": output, "usage": {"models": models}, "request_id": "r1"}
+
+
+def _prompt_or_contents(body: Any) -> list[str]:
+    return [body["input"]["prompt"]] if "prompt" in body["input"] else _contents(body, system=False)
+
+
+BAILIAN_APP = Case(
+    cls=BailianApp,
+    class_name="bailian_app_llm",
+    fields={"app_id": "demo"},
+    model_name="demo",
+    body=_of_app("我叫小婉。", 5, "stop"),
+    events=_events(_of_app("我叫", 2), _of_app("小婉", 4), _of_app("。", 5), _of_app("", 5, "stop")),
+    texts=_prompt_or_contents,
+    system=lambda body: next(iter(_contents(body, system=True)), None),
+    temperature=lambda body: body["parameters"].get("temperature"),
+    running=lambda emulator: len(emulator.bailian.running),
+)
+
+CASES = (XINGCHEN, BAILIAN, BAILIAN_APP)
 
 
 @pytest.fixture(params=CASES, ids=lambda case: case.cls.__name__)
