@@ -175,7 +175,8 @@ def test_what_cannot_be_asked(make: Make, emulator: Emulator, ask: Ask, messages
 
 def test_a_chat_engine(make: Make, emulator: Emulator) -> None:
     """An engine that keeps the conversation itself sends it whole."""
-    engine = SimpleChatEngine.from_defaults(llm=make())
+    memory = ChatMemoryBuffer.from_defaults(token_limit=8000)
+    engine = SimpleChatEngine.from_defaults(llm=make(), memory=memory)
     engine.chat("我叫小明")
     assert "小明" in str(engine.chat("我叫什么?"))
     assert [len(received.json["input"].get("messages", ())) for received in emulator.requests] == [0, 3]
