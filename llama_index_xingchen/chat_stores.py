@@ -31,8 +31,10 @@ class XingchenChatStore(RemoteHistory, BaseChatStore):
 
     What is added goes three ways. A user message is pending, and readable here, until the platform lists it: a chat
     stores it with its answer. An answer of `Xingchen` that the platform stored itself is recognised by the ids in its
-    `additional_kwargs` and not written again. Any other assistant message is written by the reminder call, as the
-    character's own words. Messages of one conversation are written one after another.
+    `additional_kwargs` and not written again; an engine that loses them (`CondensePlusContextChatEngine`) will do too:
+    behind its question an answer is recognised by its text, if this process received it or the platform lists it. Any
+    other assistant message is written by the reminder call, as the character's own words. Messages of one conversation
+    are written one after another.
 
     The platform edits and deletes nothing and lists no conversations. `set_messages` takes what is there and what
     follows; `delete_message` and `delete_last_message` take back what is only pending; `delete_messages` resets the
