@@ -3,6 +3,8 @@
 环境变量：DASHSCOPE_API_KEY；用本机的模拟器时还有 DASHSCOPE_BASE_URL。
 """
 
+import json
+
 from pydantic import BaseModel, Field
 
 from langchain_xingchen import ChatBailian
@@ -24,8 +26,8 @@ with ChatBailian(model="qwen-plus") as model:
     print(f"函数调用：{order!r}")
 
     # JSON 模式不保证有哪些键：要在提示词里说清楚，并且必须出现“json”这个词
-    prompt = f"把订单写成 JSON，包含 'dish'、'count' 两个键。{TEXT}"
-    print(f"JSON 模式：{model.with_structured_output(method='json_mode').invoke(prompt)}")
+    prompt = f"{TEXT}\n按这个 JSON Schema 输出订单：{json.dumps(Order.model_json_schema(), ensure_ascii=False)}"
+    print(f"JSON 模式：{model.with_structured_output(Order, method='json_mode').invoke(prompt)!r}")
 
     both = model.with_structured_output(Order, include_raw=True).invoke(TEXT)
     tokens = both["raw"].usage_metadata["total_tokens"]

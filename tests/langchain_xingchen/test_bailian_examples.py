@@ -24,7 +24,7 @@ SHOWN = {
     "structured_extraction.py": [
         "函数调用：Order(dish='",
         "count=2, city='杭州')",
-        "JSON 模式：{'dish': ",
+        "JSON 模式：Order(dish='",
         "解析结果：2 份，解析错误：None，用了 ",
         "发送之前就知道不行：qwen-plus is not known to take a JSON schema",
         "JSON Schema：Order(dish='",
