@@ -89,8 +89,9 @@ def _check_input(given: Mapping[str, Any]) -> None:
     if not isinstance(business, dict):
         raise invalid("input.biz_params must be an object.")
     for name, most in MOST_VARIABLES.items():
-        if len(business.get(name) or {}) > most:
-            raise invalid(f"input.biz_params.{name} has more than {most} members.")
+        given_here = business.get(name) or {}
+        if not isinstance(given_here, dict) or len(given_here) > most:
+            raise invalid(f"input.biz_params.{name} must be an object of at most {most} members.")
 
 
 def _check_messages(messages: Any) -> None:

@@ -32,10 +32,11 @@ def one_by_one(schema: Mapping[str, Any], said: str) -> list[Any]:
 
 @dataclass
 class _Filling:
-    """One value being made: each number in the words is used once."""
+    """One value being made: each number in the words is used once. `depth`: the lists it is inside of."""
 
     said: str
     root: Mapping[str, Any]
+    depth: int = 0
     numbers: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -88,6 +89,8 @@ class _Filling:
         items = _resolve(schema.get("items") or {}, self.root)
         least, most = schema.get("minItems", 1), schema.get("maxItems", 100)
         kind = items.get("type") or ("object" if "properties" in items else "string")
+        if self.depth > 2 and "minItems" not in schema:
+            return []  # a list of what it is itself an element of would never end
         if kind in ("integer", "number"):
             values = [self.value(items, name) for _ in range(max(len(self.numbers), least))]
         else:
@@ -96,7 +99,7 @@ class _Filling:
                 parts = [part for part in parts if re.search(r"\d", part)]
             elif kind == "object":
                 parts = parts[:1]
-            values = [_Filling(part, self.root).value(items, name) for part in parts or [self.said]]
+            values = [_Filling(part, self.root, self.depth + 1).value(items, name) for part in parts or [self.said]]
         while len(values) < least:
             values.append(values[-1] if values else self.value(items, name))
         return values[:most]
@@ -110,9 +113,8 @@ class _Filling:
         else:
             text = self.numbers.pop(0) if self.numbers else "1"
         value = float(text)
-        low, high = schema.get("minimum", schema.get("exclusiveMinimum")), schema.get("maximum")
-        value = max(value, low + ("exclusiveMinimum" in schema)) if low is not None else value
-        value = min(value, high) if high is not None else value
+        value = max(value, schema.get("minimum", value), schema.get("exclusiveMinimum", value - 1) + 1)
+        value = min(value, schema.get("maximum", value), schema.get("exclusiveMaximum", value + 1) - 1)
         return int(value) if whole else value
 
     def _one_of(self, values: list[Any]) -> Any:

@@ -248,7 +248,7 @@ def _cite(completion: Completion) -> None:
     options = completion.prompt.parameters.get("search_options") or {}
     if not options.get("enable_citation") or completion.script.text:
         return
-    mark = options.get("citation_format", "[<number>]")
+    mark = str(options.get("citation_format", "[<number>]"))
     marks = "".join(mark.replace("<number>", str(each["index"])) for each in completion.search_results or ())
     for choice in completion.choices:
         choice.text += marks

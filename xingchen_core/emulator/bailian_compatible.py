@@ -10,8 +10,7 @@ from xingchen_core.emulator.bailian_brain import Completion, Message, Prompt, th
 from xingchen_core.emulator.bailian_call import Call
 from xingchen_core.emulator.bailian_errors import invalid
 from xingchen_core.emulator.bailian_model_rules import known_model
-from xingchen_core.emulator.bailian_prompt_checks import ROLES
-from xingchen_core.emulator.bailian_prompts import checked
+from xingchen_core.emulator.bailian_prompts import add_text, checked, new_message
 from xingchen_core.emulator.bailian_steps import Step, steps
 from xingchen_core.emulator.bailian_usage import logprobs, usage_of
 
@@ -49,22 +48,13 @@ def _read_prompt(call: Call) -> Prompt:
 
 
 def _message(given: Any) -> Message:
-    if not isinstance(given, dict) or given.get("role") not in ROLES:
-        raise invalid(f"'role' must be one of {', '.join(ROLES)}.")
-    message = Message(
-        given["role"],
-        tool_calls=list(given.get("tool_calls") or []),
-        tool_call_id=given.get("tool_call_id"),
-        partial=given.get("partial") is True,
-    )
+    message = new_message(given)
     content = given.get("content")
     for part in content if isinstance(content, list) else [{"type": "text", "text": content or ""}]:
         kind = part.get("type") if isinstance(part, dict) else None
         if kind == "text":
-            message.text += part["text"]
-            if "cache_control" in part:
-                message.cached.append(part["text"])
-        elif kind in _MEDIA and part.get(kind):
+            add_text(message, part)
+        elif isinstance(kind, str) and kind in _MEDIA and part.get(kind):
             message.media[_MEDIA[kind]] = message.media.get(_MEDIA[kind], 0) + 1
         else:
             raise invalid(f"the type of a part must be text, {', '.join(_MEDIA)}.")

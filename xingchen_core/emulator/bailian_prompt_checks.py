@@ -28,7 +28,7 @@ def check_messages(messages: Sequence["Message"], *, character: bool) -> None:
             waiting.remove(message.tool_call_id)
         elif waiting:
             break
-        waiting += [str(called.get("id")) for called in message.tool_calls]
+        waiting += [_call_id(called) for called in message.tool_calls]
     if waiting:
         raise invalid(
             'An assistant message with "tool_calls" must be followed by tool messages responding to each '
@@ -40,6 +40,15 @@ def check_messages(messages: Sequence["Message"], *, character: bool) -> None:
     made = [str(called.get("function")) for message in messages for called in message.tool_calls]
     if len(made) >= MOST_REPETITIONS and len(set(made[-MOST_REPETITIONS:])) == 1:
         raise invalid("Repetitive tool calls detected.")
+
+
+def _call_id(called: Any) -> str:
+    function = called.get("function") if isinstance(called, dict) else None
+    if not isinstance(function, dict) or not isinstance(function.get("name"), str):
+        raise invalid("a tool call must have a function with a name.")
+    if not isinstance(function.get("arguments", ""), str):
+        raise invalid("the arguments of a tool call must be a string.")
+    return str(called.get("id"))
 
 
 def read_tools(parameters: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -57,8 +66,7 @@ def read_tools(parameters: Mapping[str, Any]) -> list[dict[str, Any]]:
         name = function.get("name")
         if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", name) or name == "search":
             raise invalid(f"the name of a function must be 1 to 64 letters, digits, _ or -, and not search: {name}")
-        if not isinstance(function.get("parameters", {}), dict):
-            raise invalid(f"the parameters of function {name} must be a JSON Schema.")
+        _check_schema(function.get("parameters") or {}, f"the parameters of function {name}")
         functions.append(function)
     return functions
 
@@ -71,10 +79,35 @@ def read_tool_choice(choice: Any, tools: Sequence[Mapping[str, Any]], *, strings
         if choice not in strings:
             raise invalid('tool_choice is one of the strings that should be ["none", "auto"]')
         return choice
-    name = choice.get("function", {}).get("name") if isinstance(choice, dict) else None
+    function = choice.get("function") if isinstance(choice, dict) else None
+    name = function.get("name") if isinstance(function, dict) else None
     if name not in [tool["name"] for tool in tools]:
         raise invalid(f"tool_choice names a function that is not among the tools: {name}")
     return f"={name}"
+
+
+def _check_schema(schema: Any, what: str) -> None:
+    """Refuses what is no JSON Schema, as far as its shape goes."""
+    good = isinstance(schema, dict)
+    for name, kind in _SCHEMA_MEMBERS.items() if good else ():
+        good = good and (name not in schema or isinstance(schema[name], kind))
+    if not good or not all(isinstance(name, str) for name in schema.get("required", [])):
+        raise invalid(f"{what} must be a JSON Schema.")
+    inside = [schema[name] for name in ("items",) if name in schema]
+    for name in ("properties", "$defs", "definitions"):
+        inside += schema.get(name, {}).values()
+    for name in ("anyOf", "oneOf", "allOf"):
+        inside += schema.get(name, [])
+    for each in inside:
+        _check_schema(each, what)
+
+
+_SCHEMA_MEMBERS: dict[str, Any] = {
+    **dict.fromkeys(("properties", "$defs", "definitions", "items"), dict),
+    **dict.fromkeys(("required", "enum", "anyOf", "oneOf", "allOf"), list),
+    "$ref": str,
+    **dict.fromkeys(("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"), (int, float)),
+}
 
 
 def check_together(prompt: "Prompt", *, json_with_thinking: bool) -> None:
@@ -86,9 +119,13 @@ def check_together(prompt: "Prompt", *, json_with_thinking: bool) -> None:
     text_format = given.get("result_format") == "text"
     if (prompt.tools or prompt.thinking) and text_format:
         raise invalid('result_format must be "message" with tools and in thinking mode.')
-    kind = (given.get("response_format") or {}).get("type", "text")
+    wanted = given.get("response_format") or {}
+    kind = wanted.get("type", "text")
     if kind not in ("text", "json_object", "json_schema"):
         raise invalid("response_format.type must be text, json_object or json_schema.")
+    if kind == "json_schema":
+        named = wanted.get("json_schema")
+        _check_schema(named.get("schema") if isinstance(named, dict) else None, "response_format.json_schema.schema")
     if kind == "json_object" and not any("json" in message.text.lower() for message in prompt.messages):
         raise invalid(
             "'messages' must contain the word 'json' in some form, to use 'response_format' of type 'json_object'."
@@ -102,24 +139,16 @@ def check_together(prompt: "Prompt", *, json_with_thinking: bool) -> None:
 
 def check_ranges(given: Mapping[str, Any]) -> None:
     """Numbers in their ranges, stop words of one type."""
-
-    def check(
-        name: str, words: str, low: float, high: float, *, open_low: bool = False, open_high: bool = False
-    ) -> None:
+    for name, (words, fits) in _RANGES.items():
         value = given.get(name)
-        if value is None:
-            return
-        good = isinstance(value, int | float) and not isinstance(value, bool) and low <= value <= high
-        if not good or (open_low and value == low) or (open_high and value == high):
+        if value is not None and not (type(value) in (int, float) and fits(value)):
             raise invalid(words)
-
-    check("temperature", "Temperature should be in [0.0, 2.0)", 0, 2, open_high=True)
-    check("top_p", "Range of top_p should be (0.0, 1.0]", 0, 1, open_low=True)
-    check("presence_penalty", "Presence_penalty should be in [-2.0, 2.0]", -2, 2)
-    check("repetition_penalty", "Repetition_penalty should be greater than 0.0", 0, float("inf"), open_low=True)
-    check("max_tokens", "Range of max_tokens should be [1, 65536]", 1, 65536)
-    check("top_logprobs", "Range of top_logprobs should be [0, 5]", 0, 5)
+    for name in ("response_format", "search_options", "stream_options"):
+        if not isinstance(given.get(name) or {}, dict):
+            raise invalid(f"{name} must be an object.")
     stop = given.get("stop")
+    if not isinstance(stop or "", str | list):
+        raise invalid("stop must be a string or an array.")
     if isinstance(stop, list) and len({type(each) for each in stop}) > 1:
         raise invalid("stop must not mix strings and token ids.")
 
@@ -130,5 +159,5 @@ _RANGES: dict[str, tuple[str, Callable[[float], bool]]] = {
     "presence_penalty": ("Presence_penalty should be in [-2.0, 2.0]", lambda value: -2 <= value <= 2),
     "repetition_penalty": ("Repetition_penalty should be greater than 0.0", lambda value: value > 0),
     "max_tokens": ("Range of max_tokens should be [1, 65536]", lambda value: 1 <= value <= 65536),
-    "top_logprobs": ("Range of top_logprobs should be [0, 5]", lambda value: 0 <= value <= 5),
+    "top_logprobs": ("Range of top_logprobs should be [0, 5]", lambda value: value in range(6)),
 }

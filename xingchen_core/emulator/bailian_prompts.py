@@ -71,16 +71,29 @@ def checked(
     return prompt
 
 
-def _message(given: Any, *, multimodal: bool, resolves: bool) -> Message:
+def new_message(given: Any) -> Message:
+    """A message whose content is still to be read: everything else both protocols write alike."""
     if not isinstance(given, dict) or given.get("role") not in ROLES:
         raise invalid(f"'role' must be one of {', '.join(ROLES)}.")
+    calls = given.get("tool_calls") or []
+    if not isinstance(calls, list):
+        raise invalid("tool_calls must be an array.")
+    partial = given.get("partial") is True
+    return Message(given["role"], tool_calls=calls, tool_call_id=given.get("tool_call_id"), partial=partial)
+
+
+def add_text(message: Message, part: Mapping[str, Any]) -> None:
+    """Adds a part that is text, perhaps one to be cached."""
+    if not isinstance(part.get("text"), str):
+        raise invalid("the text of a part must be a string.")
+    message.text += part["text"]
+    if "cache_control" in part:
+        message.cached.append(part["text"])
+
+
+def _message(given: Any, *, multimodal: bool, resolves: bool) -> Message:
+    message = new_message(given)
     content = given.get("content")
-    message = Message(
-        given["role"],
-        tool_calls=list(given.get("tool_calls") or []),
-        tool_call_id=given.get("tool_call_id"),
-        partial=given.get("partial") is True,
-    )
     if content is None and message.tool_calls:
         return message
     if isinstance(content, str):
@@ -98,9 +111,7 @@ def _add_part(message: Message, part: Any, *, resolves: bool) -> None:
     if not isinstance(part, dict) or not any(kind in part for kind in ("text", *MEDIA)):
         raise invalid("a part of a content must be a text, an image, a video or an audio.")
     if "text" in part:
-        message.text += part["text"]
-        if "cache_control" in part:
-            message.cached.append(part["text"])
+        add_text(message, part)
     for kind in MEDIA:
         if kind in part:
             urls = part[kind] if isinstance(part[kind], list) else [part[kind]]

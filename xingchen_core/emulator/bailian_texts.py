@@ -30,11 +30,7 @@ def _plain_answer(said: str, earlier: Sequence[str]) -> str:
     for pattern, words in _PROBED:
         if re.search(pattern, said, re.IGNORECASE):
             return words
-    return (
-        f"关于「{said}」，我的回答是：这件事可以分三步来做，先了解情况，再制定计划，最后动手完成。"
-        if said
-        else "请问您想了解什么？"
-    )
+    return f"关于「{said}」：先了解情况，再制定计划，最后动手完成。" if said else "请问您想了解什么？"
 
 
 def reasoning(said: str) -> str:

@@ -66,6 +66,12 @@ def test_references_and_lists_of_objects() -> None:
     assert fill(given, "张三 25岁，李四 30岁") == {"people": [{"name": "张三", "age": 25}, {"name": "李四", "age": 30}]}
 
 
+def test_types_that_contain_themselves() -> None:
+    """They end."""
+    node = schema(name=TEXT, children={"type": "array", "items": {"$ref": "#/$defs/Node"}})
+    assert fill({**node, "$defs": {"Node": node}}, "根")["children"][0]["name"] == "根"
+
+
 def test_several_places() -> None:
     """Two cities make two values, a city with its state only one."""
     assert one_by_one(schema(city=TEXT), "杭州和上海的天气") == [{"city": "杭州"}, {"city": "上海"}]

@@ -208,6 +208,35 @@ def test_refused_tools(api: BailianApi, given: dict[str, Any], words: str) -> No
     assert message.startswith(words)
 
 
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"properties": []},
+        {"properties": {"city": "string"}},
+        {"required": "city"},
+        {"items": {"anyOf": "x"}},
+        {"$ref": 1},
+        [],
+    ],
+)
+def test_schemas_that_are_none(api: BailianApi, schema: Any) -> None:
+    """What is no JSON Schema is refused, in a tool and as a response format."""
+    function = {"name": "add", "parameters": schema}
+    body = prompt(tools=[{"type": "function", "function": function}])
+    if schema:
+        assert "must be a JSON Schema" in refusal(api.post(TEXT, body))[2]
+    wanted = {"type": "json_schema", "json_schema": {"name": "x", "schema": schema}}
+    assert "must be a JSON Schema" in refusal(api.post(TEXT, prompt(response_format=wanted)))[2]
+
+
+def test_calls_that_are_none(api: BailianApi) -> None:
+    """A call in the history has a function, with a name and arguments that are a string."""
+    for function in (None, {}, {"name": "add", "arguments": {}}):
+        calls = [{"id": "call_0", "type": "function", "function": function}]
+        messages = [{"role": "user", "content": "x"}, {"role": "assistant", "content": "", "tool_calls": calls}]
+        assert refusal(api.post(TEXT, prompt(messages)))[2].startswith(("a tool call", "the arguments"))
+
+
 def test_forcing_and_thinking(api: BailianApi) -> None:
     """A thinking model may call, but cannot be made to."""
     forced = {"type": "function", "function": {"name": "get_weather"}}
