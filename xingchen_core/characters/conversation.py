@@ -213,7 +213,7 @@ class Conversation(Generic[M]):
             kept = [own for own in self._own if own.id != id or own.is_stored]
             found = len(kept) < len(self._own)
             self._own = kept
-            if self.question is not None and self.question.id == id and not self.question.is_stored:
+            if found and self.question is not None and self.question.id == id:
                 self.question = None
             return found
 
