@@ -54,8 +54,8 @@ _OWN_PLACE = ("start", "end", "title", "url", "text")
 
 
 def _chunk_blocks(message: AIMessageChunk) -> list[ContentBlock]:
-    """As `_content_blocks`. Pieces of calls get indexes of their own: langchain-core numbers the other blocks of a stream
-    from 0 too, and would join a call with the thoughts before it.
+    """As `_content_blocks`. Pieces of calls get indexes of their own: langchain-core numbers the other blocks of a
+    stream from 0 too, and would join a call with the thoughts before it.
     """
     if not message.tool_call_chunks or message.chunk_position == "last":
         return _content_blocks(message)
