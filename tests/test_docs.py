@@ -14,7 +14,7 @@ BLOCKS = [
     for page in PAGES
     for at, block in enumerate(re.findall(r"^```python\n(.*?)^```$", page.read_text("utf-8"), re.M | re.S), 1)
 ]
-YOURS = re.compile(r"your character's id|你的角色 id")
+YOURS = re.compile(r"your (character|app)'s id|你的(角色|应用) id")
 
 
 def test_there_are_blocks() -> None:
