@@ -3,6 +3,7 @@
 | file | about |
 | --- | --- |
 | `apps.py` | agent and workflow applications: `POST /api/v1/apps/{app_id}/completion` |
+| `knowledge.py` | knowledge bases: retrieve, make, fill, look after |
 | `models.py` | qwen and others: native `text-generation` and `multimodal-generation`, or the compatible endpoint |
 """
 
@@ -12,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 from xingchen_core._lazy import lazy_names
 
 if TYPE_CHECKING:
-    from xingchen_core.bailian import apps, references
+    from xingchen_core.bailian import apps, knowledge, references
+    from xingchen_core.bailian._openapi import KnowledgeSettings
     from xingchen_core.bailian._service import BailianSettings, workspace_url
     from xingchen_core.bailian.app_models import AppParameters, AppRequest, RagOptions
     from xingchen_core.bailian.app_replies import AppReader
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 _held = lazy_names(
     __name__,
     {
+        "_openapi": ("KnowledgeSettings",),
         "_service": ("BailianSettings", "workspace_url"),
         "app_models": ("AppParameters", "AppRequest", "RagOptions"),
         "app_replies": ("AppReader",),
@@ -41,7 +44,7 @@ _held = lazy_names(
 
 def __getattr__(name: str) -> Any:
     """Load a file when it is first used, by its own name (`bailian.apps.complete`) or one that it holds."""
-    return import_module(f"{__name__}.{name}") if name in ("apps", "references") else _held(name)
+    return import_module(f"{__name__}.{name}") if name in ("apps", "knowledge", "references") else _held(name)
 
 
 __all__ = [
@@ -50,6 +53,7 @@ __all__ = [
     "AppReader",
     "AppRequest",
     "BailianSettings",
+    "KnowledgeSettings",
     "ModelMessage",
     "ModelParameters",
     "ModelRequest",
@@ -57,6 +61,7 @@ __all__ = [
     "apps",
     "citations",
     "generate",
+    "knowledge",
     "only_streams",
     "profile",
     "references",

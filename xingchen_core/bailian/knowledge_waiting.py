@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from xingchen_core._call import Flow
-from xingchen_core._errors import APIResponseError, APITimeoutError
+from xingchen_core._errors import APIResponseError, APITimeoutError, ConfigurationError
 from xingchen_core._waiting import pauses
 from xingchen_core.bailian.knowledge_files import DOCUMENTS, Lease, add_file, apply_lease, describe_file, upload
 from xingchen_core.bailian.knowledge_imports import job_status
@@ -51,14 +51,13 @@ def upload_file(
 ) -> Flow[str]:
     """Upload a file to the data centre and have it parsed. Returns its id; see `wait_for_files`.
 
-    Args:
-        file: Its bytes, or where it is.
-        name: With its extension. Needed for bytes.
-        category_id, parser, parser_config, tags, original_url, kind: See `add_file`.
-        signed_for: The workspace, to sign the calls.
+    `file` is its bytes, which need a `name` with an extension, or where it is: then it is read at once, which takes an
+    event loop's time. The rest is as in `add_file`. None of the three calls is repeated after a timeout.
     """
     content = file if isinstance(file, bytes) else file.read_bytes()
     name = name or ("" if isinstance(file, bytes) else file.name)
+    if not name:
+        raise ConfigurationError("Bytes need a name with an extension: the extension says how they are read.")
     lease: Lease = yield apply_lease(name, content, category_id=category_id, kind=kind, signed_for=signed_for)
     yield upload(lease, content)
     file_id: str = yield add_file(
@@ -129,7 +128,8 @@ def wait_for_job(
     where some have failed.
 
     Args:
-        index_id, job_id: Of the import.
+        index_id: Of the import.
+        job_id: Of the import.
         names: {document id: name} of what is imported, for messages and for how many documents there will be.
         timeout: Seconds to wait at most between the looks. At peak times imports take hours.
         interval: Seconds before the second look; five is the least the service wants. Later ones wait half as long
