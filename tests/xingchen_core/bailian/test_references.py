@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from app_events import REFERENCE, deltas, output
 from xingchen_core.bailian import without_references
-from xingchen_core.bailian.references import citations, retrieved
+from xingchen_core.bailian.references import citations, documents, retrieved, with_sources
 
 SECOND = {"index_id": "2", "title": "平板", "doc_id": "file_fake_2", "doc_name": "pads", "text": "P7", "images": None}
 TEXT = "推荐 Z9<ref>[1]</ref>,或者 P7<ref>[2]</ref>。"
@@ -130,3 +130,28 @@ def test_after_the_cut() -> None:
     """Citations are of the text that is shown: none of what a stop sequence cut off."""
     last = deltas([output(TEXT, doc_references=[REFERENCE, SECOND]), output("", reason="stop")], stop=",")[-1]
     assert last.additional == {"citations": FOUND[:1]}
+
+
+def test_with_sources() -> None:
+    """For a model to read: markers in short, and once each what they name, by number; unknown ones stay numbers."""
+    text = "甲<ref>[2]</ref>乙<ref>[1][2]</ref>丙<ref>[7]</ref>。"
+    assert with_sources(text, citations(text, [SECOND, REFERENCE])) == "甲[2]乙[1][2]丙[7]。\n[1] 手机\n[2] 平板"
+    untitled = {**SECOND, "title": None}
+    assert with_sources("甲<ref>[2]</ref>", citations("甲<ref>[2]</ref>", [untitled])) == "甲[2]\n[2] pads"
+    assert with_sources("甲。", ()) == "甲。"
+
+
+def test_documents() -> None:
+    """References as sent, with the chunk and the score that only the search tells; else what the search found."""
+    items = [{**OBSERVED[1], "id": "chunk_fake_1", "score": 0.8}, OBSERVED[0]]
+    thoughts = [{"action_type": "agentRag", "observation": json.dumps(items)}]
+    assert documents([REFERENCE, SECOND], thoughts) == [
+        {**REFERENCE, "chunk_id": "chunk_fake_1", "score": 0.8},
+        {**SECOND, "chunk_id": None, "score": None},
+    ]
+    assert documents([SECOND], None) == [{**SECOND, "chunk_id": None, "score": None}]
+    assert [(each["index_id"], each["chunk_id"], each["score"]) for each in documents(None, thoughts)] == [
+        ("1", "chunk_fake_1", 0.8),
+        ("2", None, None),
+    ]
+    assert documents(None, None) == []
