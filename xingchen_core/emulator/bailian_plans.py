@@ -75,7 +75,9 @@ def _score(tool: Mapping[str, Any], said: str) -> float:
     return score + sum(pair in said for pair in pairs)
 
 
-_COMMON_PAIRS = frozenset(["查询", "获取", "一个", "返回", "给定", "用于", "可以", "今天", "两个", "指定"])
+_COMMON_PAIRS = frozenset(
+    ["城市", "用户", "信息", "工具", "查询", "获取", "一个", "返回", "给定", "用于", "可以", "今天", "两个", "指定"]
+)
 
 
 def _call(tool: Mapping[str, Any], said: str) -> Called:
