@@ -54,12 +54,12 @@ def test_construction_needs_a_key_and_no_network(case: Any, monkeypatch: pytest.
 
     monkeypatch.setattr(httpx, "Client", refuse)
     monkeypatch.setattr(httpx, "AsyncClient", refuse)
-    assert isinstance(case.cls(api_key="test-key"), LLM)
+    assert isinstance(case.cls(**case.keys), LLM)
 
 
 def test_no_key_is_a_configuration_error(case: Any) -> None:
     """Without a key, construction says what to do; the error is not wrapped by pydantic."""
-    with pytest.raises(ConfigurationError, match=r"api_key=.* or set [A-Z]+_API_KEY"):
+    with pytest.raises(ConfigurationError, match=r"(api_key|access_key_id)=.* set [A-Z_]+_(API_KEY|KEY_ID)"):
         case.cls(**case.fields)
 
 
@@ -80,14 +80,14 @@ def test_class_names_are_unique() -> None:
 
 def test_metadata(case: Any) -> None:
     """Item 3: sizes are positive and in order, and what the user gives wins."""
-    metadata = case.cls(api_key="test-key", **case.fields).metadata
+    metadata = case.cls(**case.keys, **case.fields).metadata
     assert isinstance(metadata, LLMMetadata)
     assert metadata.context_window > metadata.num_output > 0
     assert (metadata.is_chat_model, metadata.is_function_calling_model) == (True, case.calls_functions)
     assert metadata.model_name == case.model_name
-    given = case.cls(api_key="test-key", **case.fields, context_window=32768, num_output=2048, model="other").metadata
+    given = case.cls(**case.keys, **case.fields, context_window=32768, num_output=2048, model="other").metadata
     assert (given.context_window, given.num_output, given.model_name) == (32768, 2048, "other")
-    assert case.cls(api_key="test-key", **case.fields, max_tokens=99).metadata.num_output == 99
+    assert case.cls(**case.keys, **case.fields, max_tokens=99).metadata.num_output == 99
 
 
 def test_all_eight_methods_are_our_own(case: Any) -> None:
@@ -141,14 +141,14 @@ def test_the_framework_s_own_fields_are_kept(case: Any) -> None:
     }
     if "rate_limiter" in LLM.model_fields:  # newer than the oldest LlamaIndex we support
         given["rate_limiter"] = object()
-    llm = case.cls(api_key="test-key", **case.fields, **given)
+    llm = case.cls(**case.keys, **case.fields, **given)
     assert {name: getattr(llm, name) for name in given} == given
 
 
 def test_an_unknown_argument_is_refused_without_its_value(case: Any) -> None:
     """Item 8: a misspelt argument raises, and the message does not repeat what may be a secret."""
     with pytest.raises(ValidationError) as caught:
-        case.cls(api_key="test-key", **case.fields, api_kye="canary-value")
+        case.cls(**case.keys, **case.fields, api_kye="canary-value")
     assert "api_kye" in str(caught.value)
     assert "canary-value" not in str(caught.value)
 
@@ -213,7 +213,7 @@ def test_an_injected_client_is_used_and_left_open(canned: Any, ask: Any, method:
 
 def test_our_own_clients_are_closed(case: Any, emulator: Any, ask: Any) -> None:
     """Item 47: leaving `with` and `async with` closes what the LLM opened."""
-    fields = {"api_key": "test-key", "base_url": emulator.url, **case.fields}
+    fields = {**case.keys, "base_url": emulator.url, **case.fields}
     others = _http.sync_clients.clients()
     with case.cls(**fields) as llm:
         ask(llm, "chat")

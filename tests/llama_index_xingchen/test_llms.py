@@ -11,9 +11,16 @@ from llama_index.core.prompts import PromptTemplate
 from llama_index.core.settings import Settings
 
 from llama_index_xingchen import Character, GroupChat, GroupMember, Scenario, Xingchen
+from llm_cases import XINGCHEN, Case
 from xingchen_core import ConfigurationError, UnsupportedOperationError
 
 HISTORY = [ChatMessage(role="user", content="我叫小明。"), ChatMessage(role="assistant", content="你好呀,小明。")]
+
+
+@pytest.fixture
+def case() -> Case:
+    """Characters only."""
+    return XINGCHEN
 
 
 def test_what_is_sent_for_a_stored_character(make: Any, ask: Any, emulator: Any) -> None:

@@ -8,12 +8,20 @@ import pytest
 from llama_index.core.agent.workflow import AgentStream, AgentWorkflow, FunctionAgent, ReActAgent
 from llama_index.core.base.llms.types import ChatMessage, ChatResponse, TextBlock, ToolCallBlock
 from llama_index.core.memory import ChatMemoryBuffer
+from llama_index.core.prompts import PromptTemplate
 from llama_index.core.tools import FunctionTool
 from pydantic import BaseModel
 
 from llama_index_xingchen import Xingchen
 from llama_index_xingchen._tools import first_call_only, function_choice, to_functions, to_tool_selections
+from llm_cases import XINGCHEN, Case
 from xingchen_core import UnsupportedOperationError
+
+
+@pytest.fixture
+def case() -> Case:
+    """Characters only."""
+    return XINGCHEN
 
 
 class Place(BaseModel):
@@ -170,6 +178,19 @@ def test_two_calls_are_reduced_to_one(llm: Xingchen, emulator: Any) -> None:
         emulator.reply(tool_calls=calls)
         response = llm.chat_with_tools([NOW], user_msg="几点?", allow_parallel_tool_calls=allowed)
         assert len(llm.get_tool_calls_from_response(response)) == count
+
+
+@pytest.mark.parametrize("streaming", [True, False])
+def test_objects_come_as_arguments(llm: Xingchen, emulator: Any, streaming: bool) -> None:
+    """Item 36: a character with functions is made to call one, and its arguments are the object."""
+    prompt = PromptTemplate("在{city}的哪里?")
+    emulator.reply(tool_calls=[{"name": "Place", "arguments": {"city": "杭州", "district": "西湖"}}])
+    if streaming:
+        *_, made = llm.stream_structured_predict(Place, prompt, city="杭州")
+    else:
+        made = llm.structured_predict(Place, prompt, city="杭州")
+    assert made == Place(city="杭州", district="西湖")
+    assert emulator.requests[-1].json["input"]["aca"]["functionChoice"] == {"type": "specific", "names": ["Place"]}
 
 
 agents = pytest.mark.filterwarnings(
