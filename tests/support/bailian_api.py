@@ -98,3 +98,15 @@ def tool(name: str, description: str = "", **properties: Any) -> dict[str, Any]:
     schemas = {key: {"type": value} if isinstance(value, str) else value for key, value in properties.items()}
     schema = {"type": "object", "properties": schemas, "required": list(schemas)}
     return {"type": "function", "function": {"name": name, "description": description, "parameters": schema}}
+
+
+def user(*parts: Any) -> list[Any]:
+    """One user message of parts."""
+    return [{"role": "user", "content": list(parts)}]
+
+
+def refused(api: BailianApi, messages: Any = "你好", path: str = TEXT, *, sse: bool = False, **given: Any) -> list[str]:
+    """Code and message of a refusal, which must come under 400."""
+    status, *told = refusal(api.post(path, prompt(messages, **given), sse=sse))
+    assert status == 400
+    return told
