@@ -4,6 +4,7 @@
 | --- | --- |
 | `apps.py` | agent and workflow applications: `POST /api/v1/apps/{app_id}/completion` |
 | `knowledge.py` | knowledge bases: retrieve, make, fill, look after |
+| `memory.py` | long-term memory: the Memory Library, and the older memory bodies |
 | `models.py` | qwen and others: native `text-generation` and `multimodal-generation`, or the compatible endpoint |
 """
 
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from xingchen_core._lazy import lazy_names
 
 if TYPE_CHECKING:
-    from xingchen_core.bailian import apps, knowledge, references
+    from xingchen_core.bailian import apps, knowledge, memory, references
     from xingchen_core.bailian._openapi import KnowledgeSettings
     from xingchen_core.bailian._service import BailianSettings, workspace_url
     from xingchen_core.bailian.app_models import AppParameters, AppRequest, RagOptions
@@ -44,7 +45,7 @@ _held = lazy_names(
 
 def __getattr__(name: str) -> Any:
     """Load a file when it is first used, by its own name (`bailian.apps.complete`) or one that it holds."""
-    return import_module(f"{__name__}.{name}") if name in ("apps", "knowledge", "references") else _held(name)
+    return import_module(f"{__name__}.{name}") if name in ("apps", "knowledge", "memory", "references") else _held(name)
 
 
 __all__ = [
@@ -62,6 +63,7 @@ __all__ = [
     "citations",
     "generate",
     "knowledge",
+    "memory",
     "only_streams",
     "profile",
     "references",
