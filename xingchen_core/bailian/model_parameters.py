@@ -109,6 +109,11 @@ class ModelParameters(BaseModel):
     model_kwargs: dict[str, Any] = Field(default_factory=dict)
 
 
+def thinks(asked: ModelParameters) -> bool:
+    """Whether the model thinks before it answers: as asked, else as it does by default."""
+    return bool(profile(asked.model).get("thinks") if asked.enable_thinking is None else asked.enable_thinking)
+
+
 class ModelRequest(ModelParameters):
     """One request to a model.
 
@@ -123,7 +128,7 @@ class ModelRequest(ModelParameters):
         check_sequence(self.messages, may_end_with_answer=bool(profile(self.model).get("character")))
         if self.tools and self.n > 1:
             raise UnsupportedOperationError("With tools the service gives one answer: use n=1.")
-        if self.enable_thinking and self.tools and self.tool_choice not in (None, "auto", "none"):
+        if thinks(self) and self.tools and self.tool_choice not in (None, "auto", "none"):
             raise ConfigurationError(
                 "A model that thinks cannot be forced to call a function: pass enable_thinking=False, or "
                 "tool_choice='auto'."
@@ -138,7 +143,7 @@ class ModelRequest(ModelParameters):
                 'response_format={"type": "json_object"} needs the word "json" in a message: say there that the answer '
                 "is to be JSON."
             )
-        if self.enable_thinking:  # the vendor's pages differ: one refuses it, one uses it; so it is sent (UNVERIFIED)
+        if thinks(self):  # the vendor's pages differ: one refuses it, one uses it; so it is sent (UNVERIFIED)
             logger.warning("JSON mode while thinking: the service may refuse it, or answer with what is no JSON.")
 
 

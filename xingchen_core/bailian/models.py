@@ -19,6 +19,7 @@ from xingchen_core.bailian.model_parameters import (
     ModelRequest,
     needs_required,
     preserves_thinking,
+    thinks,
     wire_parameters,
 )
 from xingchen_core.bailian.model_replies import ModelReader, read_reply
@@ -77,10 +78,7 @@ def only_streams(request: ModelParameters) -> bool:
     So it is while a model thinks ("enable_thinking must be set to false for non-streaming calls"). Some models of
     third parties do think in one piece; to stream is right for them too.
     """
-    known = profile(request.model)
-    if known.get("only_streams"):
-        return True
-    return bool(known.get("thinks") if request.enable_thinking is None else request.enable_thinking)
+    return bool(profile(request.model).get("only_streams")) or thinks(request)
 
 
 def endpoint_of(request: ModelRequest) -> str:

@@ -137,6 +137,8 @@ def test_a_thinking_model_cannot_be_forced(choice: Any) -> None:
     """The server refuses it; the error says both ways out."""
     with pytest.raises(ConfigurationError, match="enable_thinking=False"):
         _request(tools=ONE, tool_choice=choice, enable_thinking=True)
+    with pytest.raises(ConfigurationError, match="enable_thinking=False"):
+        _request(tools=ONE, tool_choice=choice, model="qwen3-32b")  # thinks unless told not to
     _request(tools=ONE, tool_choice="auto", enable_thinking=True)
     _request(tools=ONE, tool_choice=choice, enable_thinking=False)
 
