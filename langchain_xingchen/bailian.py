@@ -16,6 +16,7 @@ from langchain_xingchen._base import MODEL_CONFIG, XingchenChatModel
 from langchain_xingchen._model_messages import to_model_messages
 from xingchen_core import Call, ChatDelta, ChatReply, Flow, StreamCall, bailian
 from xingchen_core.bailian import BailianSettings, ModelParameters, ModelRequest
+from xingchen_core.bailian.model_parameters import thinks
 
 Tool = dict[str, Any] | type | Callable[..., Any] | BaseTool
 
@@ -172,7 +173,7 @@ class ChatBailian(XingchenChatModel, ModelParameters, BailianSettings):
                   force a model that thinks, so thinking is off for these calls if it was on, asked for or by default.
                 * `json_schema`: the service holds the answer to the schema. Documented for the series qwen3.7-plus,
                   qwen3.7-max and qwen3.8-max; for an unknown model it is tried. The documents disagree on whether it
-                  goes together with thinking (UNVERIFIED).
+                  goes together with thinking (UNVERIFIED), and so of `json_mode`.
                 * `json_mode`: the answer is some JSON. The prompt must say which, and hold the word "json".
             strict: With `json_schema` whether the service holds the answer to it strictly, as it does by default; with
                 `function_calling` see `bind_tools`.
@@ -197,7 +198,7 @@ class ChatBailian(XingchenChatModel, ModelParameters, BailianSettings):
             "ls_structured_output_format": {"kwargs": {"method": chosen, "strict": strict}, "schema": schema}
         }
         if chosen == "function_calling":
-            if known.get("thinks") if self.enable_thinking is None else self.enable_thinking:
+            if thinks(self):
                 told["enable_thinking"] = False
             choice = structured.tool_name(schema)
             model = self.bind_tools([cast("Tool", schema)], tool_choice=choice, strict=strict, **told)

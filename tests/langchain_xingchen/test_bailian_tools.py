@@ -156,13 +156,15 @@ def test_an_unknown_choice_is_refused(model: ChatBailian) -> None:
         model.bind_tools([weather], tool_choice="time")
 
 
-@pytest.mark.parametrize("given", ["to the model", "to the call"])
+@pytest.mark.parametrize("given", ["to the model", "to the call", "by default"])
 def test_a_model_that_thinks_cannot_be_forced(model: ChatBailian, emulator: Emulator, way: Way, given: str) -> None:
     """The service refuses that; so do we, with what to do."""
     if given == "to the model":
         bound = model.model_copy(update={"enable_thinking": True}).bind_tools([weather], tool_choice="weather")
-    else:
+    elif given == "to the call":
         bound = model.bind_tools([weather], tool_choice="weather", enable_thinking=True)
+    else:
+        bound = model.bind_tools([weather], tool_choice="weather", model="qwen3-32b")
     with pytest.raises(ConfigurationError, match="enable_thinking=False"):
         way(bound, "你好")
     assert emulator.requests == []
