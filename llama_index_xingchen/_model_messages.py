@@ -122,14 +122,13 @@ def _source(block: ImageBlock | VideoBlock | AudioBlock) -> str:
         return str(block.url)
     member = _TYPE_MEMBERS[kind]
     if not isinstance(held, bytes):
-        # LlamaIndex encodes bytes when a block is made, but no open file; and of a path it sees the name alone.
-        made = type(block)(**{kind: _read(held or block.path), member: getattr(block, member)})
-        block, held = made, getattr(made, kind)
-        assert isinstance(held, bytes)  # encoded by now
+        # LlamaIndex looks into bytes when a block is made, but into no open file; and of a path it sees the name alone.
+        block = type(block)(**{kind: _read(held or block.path), member: getattr(block, member)})
     type_ = getattr(block, member)
     if not type_:
         raise ValueError(f"Nothing tells the type of a block of type {kind!r}: set its {member}.")
-    return f"data:{type_ if '/' in type_ else f'{kind}/{type_}'};base64,{held.decode()}"
+    data: bytes = getattr(block, f"resolve_{kind}")(as_base64=True).read()
+    return f"data:{type_ if '/' in type_ else f'{kind}/{type_}'};base64,{data.decode()}"
 
 
 def _read(source: Any) -> bytes:

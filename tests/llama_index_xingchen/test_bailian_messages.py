@@ -21,6 +21,7 @@ from llama_index.core.base.llms.types import (
     ToolCallBlock,
     VideoBlock,
 )
+from pydantic import ValidationError
 
 from llama_index_xingchen._model_messages import to_model_messages
 from xingchen_core import ConfigurationError, ToolCall, UnsupportedOperationError
@@ -74,7 +75,6 @@ def test_texts_are_joined_as_the_caller_sees_them() -> None:
         (ImageBlock(url="oss://bucket/a.png"), {"image": "oss://bucket/a.png"}),
         (ImageBlock(url=PNG_URI), {"image": PNG_URI}),
         (ImageBlock(image=PNG), {"image": PNG_URI}),
-        (ImageBlock(image=io.BytesIO(PNG)), {"image": PNG_URI}),
         (VideoBlock(url="https://example.com/a.mp4"), {"video": "https://example.com/a.mp4"}),
         (
             VideoBlock(url="https://example.com/a.mp4", fps=2),
@@ -88,6 +88,17 @@ def test_texts_are_joined_as_the_caller_sees_them() -> None:
 def test_media(block: Any, part: dict[str, Any]) -> None:
     """Item 51: a URL goes as it is, bytes and open files as data URIs with their type."""
     assert only(user(TextBlock(text="看"), block)).parts == ({"text": "看"}, part)
+
+
+def test_media_from_an_open_file() -> None:
+    """Item 51: what is open is read from its beginning."""
+    picture = io.BytesIO(PNG)
+    picture.read()
+    try:
+        block = ImageBlock(image=picture)
+    except ValidationError:
+        pytest.skip("an older LlamaIndex takes no open files")
+    assert only(user(block)).parts == ({"image": PNG_URI},)
 
 
 def test_media_from_a_path(tmp_path: Path) -> None:
