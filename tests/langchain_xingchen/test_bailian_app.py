@@ -67,7 +67,7 @@ def test_the_whole_conversation_is_sent(make: MakeApp, emulator: Emulator, way: 
         HumanMessage("我叫小明"),
         AIMessage("您好"),
         HumanMessage("你好"),
-        HumanMessage("在?"),
+        HumanMessage("在"),
     ]
     way(make(), said)
     way(make(), "你好")
@@ -279,6 +279,12 @@ def test_tracing(make: MakeApp, way: Way) -> None:
     way(make(model="qwen-max"), "你好", config={"callbacks": [tracer]})
     found = [(run.extra["metadata"]["ls_provider"], run.extra["metadata"]["ls_model_name"]) for run in tracer.runs]
     assert found == [("bailian", "demo"), ("bailian", "qwen-max")]
+    assert tracer.runs[0].extra["invocation_params"] == {
+        "model": "demo",
+        "app_id": "demo",
+        "_type": "bailian-app",
+        "stop": None,
+    }
     assert make(model="qwen-max").model_name == "qwen-max"
 
 

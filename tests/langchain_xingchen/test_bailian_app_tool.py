@@ -227,6 +227,17 @@ def test_clones_work(make: MakeTool, use: Use, clone: Callable[[BailianAppTool],
         assert "小明" in str(use(other, "我叫什么?", thread_id="t1").content)
 
 
+def test_a_copy_with_other_settings(make: MakeTool, emulator: Emulator, use: Use) -> None:
+    """A copy asks with its own settings, however often the tool was used before."""
+    emulator.bailian.add_app("another")
+    tool = make()
+    use(tool, "你好")
+    with tool.model_copy(update={"app_id": "another"}) as other:
+        use(other, "你好")
+    use(tool, "你好")
+    assert [received.path.split("/")[4] for received in emulator.requests] == ["demo", "another", "demo"]
+
+
 def test_in_an_agent(make: MakeTool, emulator: Emulator) -> None:
     """An agent asks the application in its thread, and uses the answer."""
     call = {"name": "ask_app", "arguments": {"question": "怎么请假?"}}

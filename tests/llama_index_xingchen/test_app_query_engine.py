@@ -213,3 +213,14 @@ def test_clones_work(make: Make, emulator: Emulator, clone: Callable[[Any], Bail
     with clone(engine) as other:
         assert str(other.query("你好")) == str(before)
     assert "test-key" not in f"{engine!r}{engine.model_dump()}"
+
+
+def test_a_copy_with_other_settings(make: Make, emulator: Emulator) -> None:
+    """A copy asks with its own settings, however often the engine was used before."""
+    emulator.bailian.add_app("another")
+    engine = make()
+    engine.query("你好")
+    with engine.model_copy(update={"app_id": "another"}) as other:
+        other.query("你好")
+    engine.query("你好")
+    assert [received.path.split("/")[4] for received in emulator.requests] == ["demo", "another", "demo"]

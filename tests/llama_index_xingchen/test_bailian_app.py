@@ -76,6 +76,13 @@ def test_sessions_are_per_call(make: Make, emulator: Emulator, ask: Ask, method:
     assert llm.session_id is None
 
 
+def test_sub_workspaces(make: Make, emulator: Emulator, ask: Ask, method: str) -> None:
+    """An application in a sub-workspace is asked there."""
+    emulator.bailian.add_app("sub", workspace="ws-fake")
+    assert said(ask(make(app_id="sub", workspace_id="ws-fake"), method)[-1])
+    assert emulator.requests[0].headers["x-dashscope-workspace"] == "ws-fake"
+
+
 def test_a_session_that_is_gone(make: Make, ask: Ask, method: str, caplog: pytest.LogCaptureFixture) -> None:
     """Another session than the one asked for is told in `raw` and in the log."""
     with caplog.at_level(logging.WARNING):
