@@ -79,7 +79,7 @@ def _block_text(block: str | dict[Any, Any], role: str) -> str:
     if kind in SILENT:
         return ""
     raise UnsupportedOperationError(
-        f"A {role} message holds a block of type {kind!r}; a character reads text only. Send the text of it."
+        f"A {role} message holds a block of type {kind!r}; this service reads text only. Send the text of it."
     )
 
 

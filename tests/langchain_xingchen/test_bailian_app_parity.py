@@ -139,6 +139,23 @@ def test_thoughts(way: Callable[..., AIMessage]) -> None:
     assert answer({"way": way}, "search")["way"].additional_kwargs["thoughts"] == [SEARCH]
 
 
+@pytest.mark.parametrize("mode", [None, "message_format", "message_format_plus", "full_thoughts", "agent_format"])
+def test_workflows(ways: Ways, event_ways: Ways, mode: str | None) -> None:
+    """A workflow's answer is its text, once, by all six ways and in every mode of streaming."""
+    nodes = [
+        {"type": "Start", "name": "开始"},
+        {"type": "Output", "name": "先说", "content": ["您", "好。"]},
+        {"type": "LLM", "name": "思考", "content": ["不", "说"]},
+        {"type": "End", "name": "结束", "content": ["再", "见。"]},
+    ]
+    for ask in (ways | event_ways).values():
+        with Emulator() as emulator:
+            emulator.bailian.reply("您好。再见。", nodes=nodes)
+            fields = {"app_id": "demo-flow", "api_key": "test-key", "base_url": emulator.url}
+            with ChatBailianApp(**fields, flow_stream_mode=mode) as model:
+                assert ask(model, "你好").text == "您好。再见。"
+
+
 def test_chunks(emulator: Emulator, chunks_of: Chunks) -> None:
     """A stream shows what is new, and tells what is known only at the end on its last chunk."""
     emulator.bailian.reply(chunks=["我是", "助手", "。"])
