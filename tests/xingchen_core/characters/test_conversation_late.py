@@ -106,6 +106,28 @@ def test_a_later_message_alike_is_not_its_echo(timed: bool) -> None:
     assert texts(conversation.merge(late)) == ["早", "吃了吗", "早"]
 
 
+def test_the_nearest_later_message_counts() -> None:
+    """What is listed between two later messages of ours is not the echo of an earlier one."""
+    conversation = Conversation[str]()
+    lost = conversation.add_reminder("", "早")
+    for text in ("一", "二"):
+        conversation.add_reminder("", text)
+    first, second = row("r1", "一", at=1), row("r2", "二", at=3)
+    conversation.merge([second])
+    conversation.merge([first, second])
+    entries = conversation.merge([first, row("x", "早", at=2), second])
+    assert [entry.id == lost for entry in entries] == [True, False, False, False]
+
+
+def test_a_place_behind_what_has_no_time() -> None:
+    """A message stays behind what was there when it was said, although that has no time and what is listed then has."""
+    conversation = Conversation[str]()
+    conversation.add_reminder("", "一")
+    conversation.merge([row("x", "别人")])
+    conversation.add_reminder("", "二")
+    assert texts(conversation.merge([row("r1", "一", at=1), row("x", "别人")])) == ["一", "别人", "二"]
+
+
 def test_words_are_recognised_in_their_order() -> None:
     """Others' words before our own, that say the same, are not taken for ours if that left others of ours unlisted."""
     conversation = Conversation[str]()
