@@ -213,8 +213,8 @@ class XingchenLLM(LLM, ConnectionSettings):
         """
         if self.pydantic_program_mode not in (PydanticProgramMode.DEFAULT, PydanticProgramMode.LLM):
             return None
-        prompt.output_parser = PydanticOutputParser(output_cls=output_cls)
-        return {"messages": prompt.format_messages(llm=self, **prompt_args), **(llm_kwargs or {})}
+        asking = prompt.model_copy(update={"output_parser": PydanticOutputParser(output_cls=output_cls)})
+        return {"messages": asking.format_messages(llm=self, **prompt_args), **(llm_kwargs or {})}
 
     @model_serializer(mode="wrap")
     def custom_model_dump(self, handler: SerializerFunctionWrapHandler, info: SerializationInfo) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from xingchen_core.bailian import (
     profile,
     stream_generate,
 )
+from xingchen_core.bailian.model_parameters import thinks
 from xingchen_core.chat import gathered
 
 if TYPE_CHECKING:
@@ -138,13 +139,9 @@ class Bailian(FunctionCallingXingchenLLM, ModelParameters, BailianSettings):
         }
 
     def _forces_functions(self, llm_kwargs: dict[str, Any]) -> bool:
-        known = self._known(llm_kwargs)
-        return (
-            super()._forces_functions(llm_kwargs)
-            and known.get("tool_choice", True)
-            and not known.get("structured_output")
-            and not self._thinks(llm_kwargs)
-        )
+        known, is_thinking = self._told_of(llm_kwargs)
+        can = known.get("tool_choice", True) and not is_thinking
+        return super()._forces_functions(llm_kwargs) and can and not known.get("structured_output")
 
     def _ask_for_object(
         self,
@@ -153,21 +150,16 @@ class Bailian(FunctionCallingXingchenLLM, ModelParameters, BailianSettings):
         prompt_args: dict[str, Any],
         llm_kwargs: dict[str, Any] | None,
     ) -> dict[str, Any] | None:
-        given = llm_kwargs or {}
-        asked = super()._ask_for_object(output_cls, prompt, prompt_args, given)
-        if (
-            asked is None
-            or asked.get("tools")
-            or self._thinks(given)
-            or not self._known(given).get("structured_output")
-        ):
+        asked = super()._ask_for_object(output_cls, prompt, prompt_args, llm_kwargs)
+        known, is_thinking = self._told_of(llm_kwargs or {})
+        # Whether a schema goes together with thinking is UNVERIFIED: the vendor's pages differ. Text always works.
+        if asked is None or asked.get("tools") or is_thinking or not known.get("structured_output"):
             return asked
+        # `strict` as documented; what it demands of a schema beyond being one is UNVERIFIED.
         schema = {"name": output_cls.__name__, "schema": output_cls.model_json_schema(), "strict": True}
         return {"response_format": {"type": "json_schema", "json_schema": schema}, **asked}
 
-    def _known(self, llm_kwargs: dict[str, Any]) -> dict[str, Any]:
-        return profile(llm_kwargs.get("model") or llm_kwargs.get("model_name") or self.model)
-
-    def _thinks(self, llm_kwargs: dict[str, Any]) -> bool:
-        told = llm_kwargs.get("enable_thinking", self.enable_thinking)
-        return bool(self._known(llm_kwargs).get("thinks") if told is None else told)
+    def _told_of(self, llm_kwargs: dict[str, Any]) -> tuple[dict[str, Any], bool]:
+        """Return what is known of the model that a call is for, and whether it will think."""
+        asked = ModelParameters(**self._fields(ModelParameters, self._own(llm_kwargs)))
+        return profile(asked.model), thinks(asked)

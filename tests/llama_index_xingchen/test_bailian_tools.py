@@ -354,6 +354,23 @@ def test_agents_hand_off(llm: Bailian, emulator: Emulator, streaming: bool) -> N
 
 
 @agents
+def test_an_agent_ends_with_an_object(llm: Bailian, emulator: Emulator) -> None:
+    """Items 33 and 36: the history with calls and results becomes an object by one forced call more."""
+    if "output_cls" not in FunctionAgent.model_fields:
+        pytest.skip("newer than the oldest LlamaIndex we support")
+    emulator.reply(tool_calls=[WEATHER_CALL])
+    emulator.reply("杭州今天晴。")
+    emulator.reply(tool_calls=[{"name": "Place", "arguments": {"city": "杭州"}}])
+    agent = FunctionAgent(tools=[WEATHER], llm=llm, output_cls=Place)
+
+    async def run() -> Any:
+        return await agent.run("杭州天气怎么样?", memory=ChatMemoryBuffer.from_defaults(token_limit=8000))
+
+    assert asyncio.run(run()).structured_response == {"city": "杭州", "district": None}
+    assert sent(emulator)["tool_choice"] == {"type": "function", "function": {"name": "Place"}}
+
+
+@agents
 @pytest.mark.parametrize("streaming", [True, False])
 def test_a_react_agent_finishes(make: Make, emulator: Emulator, streaming: bool) -> None:
     """Items 33 and 35: a model without functions reasons in text; the workflow chooses that by itself."""
