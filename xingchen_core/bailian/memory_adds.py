@@ -85,6 +85,16 @@ class EventPart(Record):
     created_at: datetime | None = None
     updated_at: datetime | None = None
 
+    @property
+    def is_pending(self) -> bool:
+        """Whether the service still works on it."""
+        return (self.status or "PENDING").upper() in ("PENDING", "RUNNING")
+
+    @property
+    def is_done(self) -> bool:
+        """Whether it ended well."""
+        return (self.status or "").upper() == "SUCCEEDED"
+
 
 @dataclass(frozen=True, slots=True)
 class AddEvent:
@@ -99,7 +109,7 @@ class AddEvent:
     @property
     def is_pending(self) -> bool:
         """Whether the service still works on it."""
-        return any((part.status or "PENDING").upper() in ("PENDING", "RUNNING") for part in self.parts)
+        return any(part.is_pending for part in self.parts)
 
     @property
     def failure(self) -> str | None:
@@ -109,7 +119,7 @@ class AddEvent:
         """
         if self.is_pending:
             return None
-        return next((part.detail or str(part.status) for part in self.parts if part.status != "SUCCEEDED"), None)
+        return next((part.detail or str(part.status) for part in self.parts if not part.is_done), None)
 
 
 def add_async(

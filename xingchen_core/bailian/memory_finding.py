@@ -1,14 +1,15 @@
 """Finding memories: by meaning, or all of a user's. Source: Model Studio, "long-term memory (new) API"."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 from xingchen_core._call import Call, Listing, Page
-from xingchen_core._errors import ConfigurationError
+from xingchen_core._errors import APIStatusError, ConfigurationError
 from xingchen_core.bailian.memory_nodes import MemoryNode, NodePage, own_nodes
 from xingchen_core.bailian.memory_wire import (
+    MEMORY,
     call,
     checked_choice,
     checked_library,
@@ -20,6 +21,25 @@ from xingchen_core.bailian.model_messages import ModelMessage
 
 LARGEST_PAGE = 100
 """Known to be accepted. Whether more is, is UNVERIFIED."""
+
+
+def _read_failure(status: int, body: Any) -> APIStatusError | None:
+    """Take a user of whom nothing is known for one without memories.
+
+    Whether the service answers for such a user with an empty list, or with this code, is UNVERIFIED.
+    """
+    return None if _is_unknown_user(body) else MEMORY.read_failure(status, body)
+
+
+def _is_unknown_user(body: Any) -> bool:
+    return isinstance(body, dict) and body.get("code") == "UserNotFound"
+
+
+def _entries(answer: Any) -> list[Any]:
+    return [] if _is_unknown_user(answer) else answer["memory_nodes"] or []
+
+
+_FINDING = replace(MEMORY, read_failure=_read_failure)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,10 +105,10 @@ def search(
     }
 
     def parse(answer: Any) -> MemorySearch:
-        nodes = own_nodes(answer["memory_nodes"], user_id, library_id)
+        nodes = own_nodes(_entries(answer), user_id, library_id)
         return MemorySearch(nodes, answer.get("plan_version"), answer.get("request_id"))
 
-    return call("POST", "memory_nodes/search", parse, body=body)
+    return call("POST", "memory_nodes/search", parse, body=body, service=_FINDING)
 
 
 def list_nodes(
@@ -109,12 +129,12 @@ def list_nodes(
     }
 
     def parse(answer: Any) -> Page[MemoryNode]:
-        entries = answer["memory_nodes"] or ()
+        entries = _entries(answer)
         number, size = answer.get("page_num") or page, answer.get("page_size") or page_size
         own = own_nodes(entries, user_id, library_id)
         return NodePage(own, number, size, answer.get("total"), received=len(entries))
 
-    return call("GET", "memory_nodes", parse, query=query)
+    return call("GET", "memory_nodes", parse, query=query, service=_FINDING)
 
 
 class _AllNodes(Listing[MemoryNode]):

@@ -62,7 +62,11 @@ def read_failure(status: int, body: Any) -> APIStatusError | None:
     code = "" if code.lower() in _GOOD_CODES else code
     error = failure(status, code, message or "The service says that it failed.", body.get("request_id"))
     kind = next((kind for end, kind in _CODES.items() if code.lower().endswith(end)), None)
-    if type(error) is BadRequestError and re.search(r"(not|n't) (exist|found)", message, re.IGNORECASE):
+    if (
+        kind is None
+        and isinstance(error, BadRequestError)
+        and re.search(r"(not|n't) (exist|found)", message, re.IGNORECASE)
+    ):
         kind = NotFoundError
     if kind is None or status >= 500:
         return error
@@ -107,6 +111,7 @@ class Record(BaseModel):
         frozen=True,
         populate_by_name=True,
         coerce_numbers_to_str=True,
+        hide_input_in_errors=True,
         protected_namespaces=(),
         defer_build=True,
     )
@@ -125,10 +130,11 @@ def call(
     body: Mapping[str, Any] | None = None,
     query: Mapping[str, Any] | None = None,
     remembered: bool = False,
+    service: Service = MEMORY,
 ) -> Call[T]:
     """Describe a call. `parse` reads the whole answer; members that are None are left out."""
     return Call(
-        service=MEMORY,
+        service=service,
         method=method,
         path=f"/api/v2/apps/memory/{path}",
         query=given(query or {}, str),
@@ -204,8 +210,10 @@ def seconds(name: str, time: datetime | int | None) -> int | None:
     Raises:
         ConfigurationError: It is milliseconds, which the service would take for a far future.
     """
-    moment = int(time.timestamp()) if isinstance(time, datetime) else time
-    if moment is not None and not 0 <= moment < 10**11:
+    if time is None:
+        return None
+    moment = int(time.timestamp() if isinstance(time, datetime) else time)
+    if not 0 <= moment < 10**11:
         raise ConfigurationError(f"{name} is in seconds since 1970, not in milliseconds; got {moment}.")
     return moment
 
