@@ -1,6 +1,7 @@
 """Our requests beside those of the official SDK and of LlamaIndex's plug-ins (tests/fixtures/bailian_openapi_requests).
 
-Equal in method, path, query, the headers that route, and meaning of the body. The SDK writes `True` for true, puts spaces into some of its JSON, and sends nulls: none of it has a meaning.
+Equal in method, path, query, the headers that route, and meaning of the body. The SDK writes `True` for true,
+puts spaces into some of its JSON, and sends nulls: none of it has a meaning.
 """
 
 import json
