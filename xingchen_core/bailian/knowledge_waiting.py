@@ -168,8 +168,8 @@ def _look(index_id: str, job_id: str, signed_for: str | None) -> Flow[tuple[str,
         status: JobStatus = yield job_status(index_id, job_id, page=page, signed_for=signed_for)
         known = len(documents)
         documents |= {each.id: each for each in status.documents}
-        is_last = len(documents) >= status.total if status.total else len(status.documents) < SMALLEST_PAGE
-        if is_last or len(documents) == known:
+        is_counted = 0 < status.total <= len(documents)
+        if is_counted or len(status.documents) < SMALLEST_PAGE or len(documents) == known:
             return status.status, status.total, list(documents.values())
         page += 1
 
