@@ -132,11 +132,7 @@ class Bailian(FunctionCallingXingchenLLM, ModelParameters, BailianSettings):
     ) -> dict[str, Any]:
         told = to_tools(tools)
         chosen = tool_choice(choice, required, [tool["function"]["name"] for tool in told])
-        return {
-            "tools": told or None,
-            "tool_choice": chosen,
-            "parallel_tool_calls": parallel if told else None,
-        }
+        return {"tools": told, "tool_choice": chosen, "parallel_tool_calls": parallel}
 
     def _forces_functions(self, llm_kwargs: dict[str, Any]) -> bool:
         known, is_thinking = self._told_of(llm_kwargs)

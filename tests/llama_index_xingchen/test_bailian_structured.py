@@ -184,6 +184,12 @@ def test_a_model_that_thinks_cannot_be_forced_by_wish(make: Make, emulator: Emul
     assert emulator.requests == []
 
 
+def test_what_always_thinks_is_never_forced() -> None:
+    """A model whose thinking cannot be turned off is not forced by turning it off: the service is to say so."""
+    llm = Bailian(api_key="test-key", model="qwq-plus", enable_thinking=False)
+    assert llm._ask_for_object(Album, PROMPT, {"kind": "民谣"}, None).keys() == {"messages"}
+
+
 def test_predictions_are_observed(make: Make, emulator: Emulator, events: list[Any], way: str) -> None:
     """Item 39: a prediction has one start and one end with its object, around one chat."""
     emulator.reply(tool_calls=[{"name": "Album", "arguments": JSON}])
