@@ -85,6 +85,7 @@ from xingchen_core.bailian.knowledge_pipelines import (
     pipeline_query_file,
     pipeline_upload_lease,
     put_pipeline,
+    retrieve_prompt,
     split_text,
     start_ingestion,
 )
@@ -184,6 +185,7 @@ __all__ = [
     "pipeline_upload_lease",
     "put_pipeline",
     "retrieve",
+    "retrieve_prompt",
     "set_tags",
     "split_text",
     "start_ingestion",

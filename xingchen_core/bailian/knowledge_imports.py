@@ -98,7 +98,7 @@ class IndexSpec(BaseModel):
     rerank_model: str | None = None
     rerank_min_score: float | None = Field(default=None, ge=0.01, le=1)
     enable_rewrite: bool | None = None
-    chunking: Chunking = Chunking()
+    chunking: Chunking = Field(default_factory=Chunking)
     meta_columns: tuple[dict[str, Any], ...] = ()
     commercial_type: str | None = None
     extra: dict[str, Any] = Field(default_factory=dict)

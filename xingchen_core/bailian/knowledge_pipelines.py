@@ -11,6 +11,7 @@ from typing import Any
 from xingchen_core._call import Call, Flow
 from xingchen_core._errors import NotFoundError, status_error
 from xingchen_core.bailian._openapi import PIPELINE, keyed, segment
+from xingchen_core.chat import Message
 
 Answer = dict[str, Any]
 
@@ -31,6 +32,35 @@ def find_pipeline(name: str) -> Flow[str]:
     if not found:
         raise status_error(NotFoundError, f"No knowledge base is called {name!r}.", status_code=404, service="bailian")
     return found
+
+
+def retrieve_prompt(
+    pipeline_ids: Sequence[str],
+    query: str,
+    *,
+    history: Sequence[Message] = (),
+    system_prompt: str | None = None,
+    image_urls: Sequence[str] = (),
+    file_ids: Sequence[str] = (),
+    max_tokens: int | None = None,
+    extra: Mapping[str, Any] | None = None,
+) -> Call[list[Answer]]:
+    """Have a prompt assembled from several knowledge bases: entries with `text` and `nodes`, for the asking model.
+
+    `extra` is for `prompt_strategy_name`, `maximum_allowed_chunk_num` and `prompt_enable_citation`.
+    """
+    body = {
+        "pipeline_id_list": list(pipeline_ids),
+        "query": query,
+        "query_history": [{"role": message.role, "content": message.content} for message in history] or None,
+        "system_prompt": system_prompt,
+        "image_list": list(image_urls) or None,
+        "file_id_list": list(file_ids) or None,
+        "prompt_max_token_length": None if max_tokens is None else [max_tokens],
+        **(extra or {}),
+    }
+    path = "indices/pipeline/retrieve_prompt"
+    return keyed("POST", path, lambda answer: list(answer["data"]), body=body, service=PIPELINE)
 
 
 def put_pipeline(body: Mapping[str, Any]) -> Call[Answer]:

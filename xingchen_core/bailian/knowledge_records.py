@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Generic, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict
 from pydantic.alias_generators import to_snake
 
 from xingchen_core._call import Page
@@ -68,7 +68,7 @@ class IndexJob(Record):
 class DocumentStatus(Record):
     """A document in a knowledge base, or on its way into one. `message` is the service's reason for a failure."""
 
-    id: Annotated[str, Field(default="")]
+    id: str = ""
     name: str = ""
     status: str = ""
     code: str | None = None

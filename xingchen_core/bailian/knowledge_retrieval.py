@@ -62,9 +62,9 @@ def retrieve(request: RetrieveRequest, settings: KnowledgeSettings) -> Flow[Node
     """
     route = choose_route(request, settings)
     workspace = settings.workspace_id or ""
-    if request.index_id is not None or request.index_name is None:
-        call = _call(request, route, workspace)
-        return _send(call, request)
+    is_for_filters_only = route == "service" and not (request.filters or request.search_filters)
+    if request.index_id is not None or request.index_name is None or is_for_filters_only:
+        return _send(_call(request, route, workspace), request)
     _call(request.model_copy(update={"index_id": request.index_name}), route, workspace)  # refuses what it must now
     return _find_and_send(request, route, workspace)
 

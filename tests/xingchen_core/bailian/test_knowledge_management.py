@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from xingchen_core import BadRequestError, Call, ConfigurationError, UnsupportedOperationError
+from xingchen_core import BadRequestError, Call, ConfigurationError, Message, UnsupportedOperationError
 from xingchen_core.bailian import KnowledgeSettings, knowledge
 from xingchen_core.bailian.knowledge import Chunking, IndexSpec, Source
 
@@ -215,6 +215,21 @@ SENT: dict[str, tuple[Callable[[], Call[Any]], str, str, Any, bool]] = {
         "POST",
         f"{RAG}app/get",
         {"agent_id": "aid-demo"},
+        False,
+    ),
+    "assemble a prompt": (
+        lambda: knowledge.retrieve_prompt(
+            [KB], "退款?", history=[Message(role="user", content="你好")], max_tokens=2000, extra={"new": 1}
+        ),
+        "POST",
+        "/api/v1/indices/pipeline/retrieve_prompt",
+        {
+            "pipeline_id_list": [KB],
+            "query": "退款?",
+            "query_history": [{"role": "user", "content": "你好"}],
+            "prompt_max_token_length": [2000],
+            "new": 1,
+        },
         False,
     ),
     "cut a text": (
@@ -473,6 +488,12 @@ READ: dict[str, tuple[Callable[[], Call[Any]], dict[str, Any], Callable[[Any], A
         {"agent_version": "1", "agent_status": "deployed", "data": None},
         lambda service: (service.agent_version, service.agent_status),
         ("1", "deployed"),
+    ),
+    "an assembled prompt": (
+        lambda: knowledge.retrieve_prompt([KB], "退款?"),
+        {"code": "Success", "data": [{"text": "已知:七天内可以退款。", "nodes": []}]},
+        lambda prompts: prompts[0]["text"],
+        "已知:七天内可以退款。",
     ),
     "a cut text": (
         lambda: knowledge.split_text("文"),

@@ -458,6 +458,13 @@ async def test_a_name_on_a_later_page(connect: Connect) -> None:
     assert [request.url.params.get("page_number") for request in api.requests] == ["1", "2", None]
 
 
+async def test_a_name_that_a_service_has_no_use_for(connect: Connect) -> None:
+    """Without filters a retrieval service needs no index: none is looked for."""
+    api = Api(_answer("service", METADATA))
+    await _retrieve(connect, api, _request("service", index_name="手册"))
+    assert len(api.requests) == 1
+
+
 async def test_a_name_by_the_other_routes(connect: Connect) -> None:
     """The signed list, and the older API's own search."""
     signed_list = {"Success": True, "Data": {"Indices": [{"Id": "kb7", "Name": "手册"}]}}

@@ -285,6 +285,9 @@ async def test_an_import_that_failed_as_a_whole(connect: Connect) -> None:
     client = connect(Service(_job("FAILED", ("f1", "RUNNING"), signed=True)), KnowledgeSettings, **BOTH)
     with pytest.raises(DocumentsFailedError, match="f1: RUNNING"):
         await client.run(knowledge.wait_for_job(KB, "job1", signed_for=WS))
+    client = connect(Service(_job("FAILED")), KnowledgeSettings, **BOTH)
+    with pytest.raises(DocumentsFailedError, match="Nothing was imported"):
+        await client.run(knowledge.wait_for_job(KB, "job1"))
 
 
 async def test_signed_looks_count_nothing(connect: Connect, waits: list[float]) -> None:
