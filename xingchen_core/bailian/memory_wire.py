@@ -46,6 +46,7 @@ _CODES: Mapping[str, type[APIStatusError]] = {
     "mutuallyexclusiveparams": BadRequestError,
 }
 """How a code ends, in lower case."""
+_MISSING = re.compile(r"(not|n't) (exist|found)", re.IGNORECASE)
 
 
 def read_failure(status: int, body: Any) -> APIStatusError | None:
@@ -62,13 +63,9 @@ def read_failure(status: int, body: Any) -> APIStatusError | None:
     code = "" if code.lower() in _GOOD_CODES else code
     error = failure(status, code, message or "The service says that it failed.", body.get("request_id"))
     kind = next((kind for end, kind in _CODES.items() if code.lower().endswith(end)), None)
-    if (
-        kind is None
-        and isinstance(error, BadRequestError)
-        and re.search(r"(not|n't) (exist|found)", message, re.IGNORECASE)
-    ):
+    if kind is None and type(error) is BadRequestError and _MISSING.search(message):
         kind = NotFoundError
-    if kind is None or status >= 500:
+    if kind is None:
         return error
     return status_error(
         kind,

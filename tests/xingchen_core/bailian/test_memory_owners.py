@@ -304,6 +304,15 @@ async def test_forgetting_in_one_library(client: Any, library: Library) -> None:
     assert (await client.send(memory.search("喝", user_id=user, library_id="libfake01"))).nodes == ()
 
 
+async def test_deleted_in_another_library(client: Any, library: Library) -> None:
+    """Forgetting a user in one library brings nothing back that was deleted in another."""
+    user = new_user()
+    library.lags = True
+    await client.run(memory.delete_node(await add(client, "一", user), user_id=user))
+    await client.run(memory.forget_user(user, library_id="libfake01"))
+    assert await texts(client, user) == []
+
+
 @given(st.lists(st.tuples(st.integers(0, 5), st.booleans()), max_size=30), st.integers(1, 4))
 def test_deleted_is_bounded(events: list[tuple[int, bool]], limit: int) -> None:
     """Only the latest ids are remembered, each as it was noted last."""
