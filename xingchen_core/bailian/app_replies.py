@@ -20,8 +20,10 @@ logger = logging.getLogger("xingchen_core")
 
 
 def read_reply(body: Mapping[str, Any], request: AppRequest) -> ChatReply:
-    """Return a whole answer: a stream of one event."""
-    return gathered([AppReader(request).last(body["output"], body)])
+    """Return a whole answer: a stream of one event. What nodes did is told of streams only, while it happens."""
+    delta = AppReader(request).last(body["output"], body)
+    (delta.additional or {}).pop("workflow_messages", None)
+    return gathered([delta])
 
 
 class AppReader:
@@ -101,7 +103,7 @@ class AppReader:
         delta.usage, delta.metadata = self._read_usage(), self._metadata()
         if final != self.text:
             delta.metadata |= {"rewritten": True, "final_text": final}
-        delta.additional = self._additional(final)
+        delta.additional = {**(delta.additional or {}), **self._additional(final)} or None
         return delta
 
     def _note(self, output: Mapping[str, Any], body: Mapping[str, Any]) -> None:
@@ -196,11 +198,11 @@ class AppReader:
             )
         return {name: value for name, value in metadata.items() if value is not None}
 
-    def _additional(self, text: str) -> dict[str, Any] | None:
+    def _additional(self, text: str) -> dict[str, Any]:
         thoughts = self._thoughts.all() if self._thoughts else []
         found = {
             "thoughts": thoughts,
             "citations": list(citations(text, self._references or retrieved(thoughts))),
             "workflow_nodes": self._workflow.summary() if self._workflow else None,
         }
-        return {name: value for name, value in found.items() if value} or None
+        return {name: value for name, value in found.items() if value}

@@ -30,7 +30,7 @@ def complete(request: AppRequest, workspace_id: str | None = None) -> Call[ChatR
 def stream(request: AppRequest, workspace_id: str | None = None) -> StreamCall[ChatDelta]:
     """Ask an application for an answer as it is made.
 
-    The last delta holds what `complete` has in `metadata` and `additional`. Before it, what a workflow's nodes do comes
+    The last delta holds what `complete` has in `metadata` and `additional`. What a workflow's nodes do comes at once,
     as `additional["workflow_messages"]`, a list of what the service sent (`node_id`, `node_name`, `node_type`,
     `node_status`, `message`, ...), mostly on deltas without text; the text of the nodes that answer is not repeated.
     """
