@@ -17,7 +17,6 @@ from llama_index.core.base.llms.types import (
 )
 from llama_index.core.llms.callbacks import llm_chat_callback, llm_completion_callback
 from llama_index.core.llms.llm import LLM
-from llama_index.core.output_parsers.pydantic import PydanticOutputParser
 from llama_index.core.program.utils import FlexibleModel
 from llama_index.core.prompts import PromptTemplate
 from llama_index.core.types import PydanticProgramMode
@@ -25,7 +24,7 @@ from pydantic import BaseModel, ConfigDict, Field, SerializationInfo, Serializer
 
 from llama_index_xingchen._messages import Responses, to_completion, to_response
 from llama_index_xingchen._observed import observed_async_stream, observed_stream
-from llama_index_xingchen._structured import ObjectReader, aobjects, objects, tell_prediction, told_object
+from llama_index_xingchen._structured import ObjectReader, SchemaParser, aobjects, objects, tell_prediction, told_object
 from xingchen_core import Call, ChatDelta, ChatReply, Flow, StreamCall
 from xingchen_core._config import ConnectionSettings, plain_timeout
 
@@ -168,7 +167,7 @@ class XingchenLLM(LLM, ConnectionSettings):
             made: M = unwrap(super().structured_predict)(output_cls, prompt, llm_kwargs, **prompt_args)
             return made
         tell_prediction(output_cls, prompt, prompt_args)
-        return told_object(self._object_reader(output_cls).whole(self.chat(**asked)))
+        return told_object(self._object_reader(output_cls, asked).whole(self.chat(**asked)))
 
     async def astructured_predict(
         self, output_cls: type[M], prompt: PromptTemplate, llm_kwargs: dict[str, Any] | None = None, **prompt_args: Any
@@ -179,7 +178,7 @@ class XingchenLLM(LLM, ConnectionSettings):
             made: M = await unwrap(super().astructured_predict)(output_cls, prompt, llm_kwargs, **prompt_args)
             return made
         tell_prediction(output_cls, prompt, prompt_args)
-        return told_object(self._object_reader(output_cls).whole(await self.achat(**asked)))
+        return told_object(self._object_reader(output_cls, asked).whole(await self.achat(**asked)))
 
     def _structured_stream_call(
         self, output_cls: type[M], prompt: PromptTemplate, llm_kwargs: dict[str, Any] | None = None, **prompt_args: Any
@@ -187,7 +186,7 @@ class XingchenLLM(LLM, ConnectionSettings):
         asked = self._ask_for_object(output_cls, prompt, prompt_args, llm_kwargs)
         if asked is None:
             return super()._structured_stream_call(output_cls, prompt, llm_kwargs, **prompt_args)
-        return objects(self.stream_chat(**asked), self._object_reader(output_cls))
+        return objects(self.stream_chat(**asked), self._object_reader(output_cls, asked))
 
     async def _structured_astream_call(
         self, output_cls: type[M], prompt: PromptTemplate, llm_kwargs: dict[str, Any] | None = None, **prompt_args: Any
@@ -195,10 +194,10 @@ class XingchenLLM(LLM, ConnectionSettings):
         asked = self._ask_for_object(output_cls, prompt, prompt_args, llm_kwargs)
         if asked is None:
             return await super()._structured_astream_call(output_cls, prompt, llm_kwargs, **prompt_args)
-        return aobjects(await self.astream_chat(**asked), self._object_reader(output_cls))
+        return aobjects(await self.astream_chat(**asked), self._object_reader(output_cls, asked))
 
-    def _object_reader(self, output_cls: type[M]) -> ObjectReader[M]:
-        return ObjectReader(output_cls, self.metadata.model_name)
+    def _object_reader(self, output_cls: type[M], asked: dict[str, Any]) -> ObjectReader[M]:
+        return ObjectReader(output_cls, asked.get("model") or asked.get("model_name") or self.metadata.model_name)
 
     def _ask_for_object(
         self,
@@ -207,13 +206,13 @@ class XingchenLLM(LLM, ConnectionSettings):
         prompt_args: dict[str, Any],
         llm_kwargs: dict[str, Any] | None,
     ) -> dict[str, Any] | None:
-        """Return the arguments of `chat` that ask for JSON, in the words of LlamaIndex's own program.
+        """Return the arguments of `chat` that ask for JSON.
 
         `None` leaves it to that program, where the caller has chosen one of another kind.
         """
         if self.pydantic_program_mode not in (PydanticProgramMode.DEFAULT, PydanticProgramMode.LLM):
             return None
-        asking = prompt.model_copy(update={"output_parser": PydanticOutputParser(output_cls=output_cls)})
+        asking = prompt.model_copy(update={"output_parser": SchemaParser(output_cls=output_cls)})
         return {"messages": asking.format_messages(llm=self, **prompt_args), **(llm_kwargs or {})}
 
     @model_serializer(mode="wrap")

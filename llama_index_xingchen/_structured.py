@@ -12,6 +12,7 @@ from typing import Any, Generic, TypeVar
 from llama_index.core.base.llms.types import ChatResponse, ChatResponseAsyncGen, ChatResponseGen, ToolCallBlock
 from llama_index.core.instrumentation import get_dispatcher  # type: ignore[attr-defined]  # missing in its __all__
 from llama_index.core.instrumentation.events.llm import LLMStructuredPredictEndEvent, LLMStructuredPredictStartEvent
+from llama_index.core.output_parsers.pydantic import PydanticOutputParser
 from llama_index.core.program.utils import FlexibleModel, create_flexible_model
 from llama_index.core.prompts import PromptTemplate
 from pydantic import BaseModel, ValidationError
@@ -20,6 +21,14 @@ from pydantic_core import from_json
 M = TypeVar("M", bound=BaseModel)
 
 dispatcher = get_dispatcher(__name__)
+
+
+class SchemaParser(PydanticOutputParser[M]):
+    """Asks for JSON in LlamaIndex's own words; there the braces of the schema reach the model doubled."""
+
+    def format(self, query: str) -> str:
+        """Return the query with the schema behind it."""
+        return f"{query}\n\n{self.get_format_string(escape_json=False)}"
 
 
 class ObjectReader(Generic[M]):

@@ -126,6 +126,9 @@ def test_a_call_may_choose_the_model(
     assert predict(make(), way, **given)[-1] == ALBUM
     assert asked(emulator) == how
     assert given == fields
+    emulator.reply("我不会。")
+    with pytest.raises(ValueError, match=f"{fields.get('model', 'qwen-plus')} gave no Album"):
+        predict(make(), way, **given)
     assert PROMPT.output_parser is None
 
 
