@@ -9,9 +9,22 @@ from typing import Any
 
 from starlette.routing import Route
 
-from xingchen_core.emulator import bailian_apps, bailian_compatible, bailian_models
+from xingchen_core.emulator import (
+    bailian_apps,
+    bailian_compatible,
+    bailian_knowledge_paths,
+    bailian_memory_legacy,
+    bailian_memory_paths,
+    bailian_models,
+    bailian_openapi,
+    bailian_openapi_files,
+    bailian_openapi_indexes,
+)
+from xingchen_core.emulator._acs3 import Signatures
 from xingchen_core.emulator._wire import Core
 from xingchen_core.emulator.bailian_call import SERVICE, endpoint
+from xingchen_core.emulator.bailian_knowledge import Knowledge
+from xingchen_core.emulator.bailian_memory import Memory
 from xingchen_core.emulator.bailian_script import AS_USUAL, BailianReply, Fragments
 
 METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
@@ -95,7 +108,11 @@ class Bailian:
         """How the streams of models are cut."""
         self.cached_texts: set[str] = set()
         """Texts in the explicit cache."""
+        self.signatures = Signatures()
+        """AccessKeys of the signed calls. Its clock is its own: what lets sessions age would outdate signatures."""
         self._counters: dict[str, int] = {}
+        self.knowledge = Knowledge(self)
+        self.memory = Memory(self)
 
     def add_app(self, app_id: str, kind: str = "agent", **options: Any) -> App:
         """Publishes an application; see `App`. Its workspace becomes known."""
@@ -181,8 +198,9 @@ class Bailian:
 
 
 def routes(bailian: Bailian) -> list[Route]:
-    """Applications, models by both native paths, and models as OpenAI calls them."""
+    """Applications, models by both native paths and as OpenAI calls them, knowledge bases, memory, signed calls."""
     aigc = "/api/v1/services/aigc/"
+    signed = {**bailian_openapi_indexes.ACTIONS, **bailian_openapi_files.ACTIONS, **bailian_memory_legacy.ACTIONS}
     text, media = bailian_models.responder(multimodal=False), bailian_models.responder(multimodal=True)
     return [
         Route("/api/v1/apps/{app_id}/completion", endpoint(bailian, bailian_apps.respond), methods=METHODS),
@@ -194,4 +212,7 @@ def routes(bailian: Bailian) -> list[Route]:
             endpoint(bailian, bailian_compatible.respond, compatible=True),
             methods=METHODS,
         ),
+        *bailian_knowledge_paths.routes(bailian),
+        *bailian_memory_paths.routes(bailian),
+        *bailian_openapi.routes(bailian, signed),
     ]
