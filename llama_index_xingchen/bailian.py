@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from llama_index.core.base.llms.types import ChatMessage, ChatResponse, LLMMetadata
 from llama_index.core.prompts import PromptTemplate
+from llama_index.core.types import PydanticProgramMode
 from pydantic import BaseModel, Field
 
 from llama_index_xingchen._base import MODEL_CONFIG
@@ -136,8 +137,7 @@ class Bailian(FunctionCallingXingchenLLM, ModelParameters, BailianSettings):
 
     def _forces_functions(self, llm_kwargs: dict[str, Any]) -> bool:
         known, is_thinking = self._told_of(llm_kwargs)
-        can = known.get("tool_choice", True) and not is_thinking
-        return super()._forces_functions(llm_kwargs) and can and not known.get("structured_output")
+        return super()._forces_functions(llm_kwargs) and known.get("tool_choice", True) and not is_thinking
 
     def _ask_for_object(
         self,
@@ -146,14 +146,18 @@ class Bailian(FunctionCallingXingchenLLM, ModelParameters, BailianSettings):
         prompt_args: dict[str, Any],
         llm_kwargs: dict[str, Any] | None,
     ) -> dict[str, Any] | None:
-        asked = super()._ask_for_object(output_cls, prompt, prompt_args, llm_kwargs)
         known, is_thinking = self._told_of(llm_kwargs or {})
+        by_schema = self.pydantic_program_mode == PydanticProgramMode.DEFAULT and known.get("structured_output")
         # Whether a schema goes together with thinking is UNVERIFIED: the vendor's pages differ. Text always works.
-        if asked is None or asked.get("tools") or is_thinking or not known.get("structured_output"):
-            return asked
+        if not by_schema or is_thinking:
+            return super()._ask_for_object(output_cls, prompt, prompt_args, llm_kwargs)
         # `strict` as documented; what it demands of a schema beyond being one is UNVERIFIED.
         schema = {"name": output_cls.__name__, "schema": output_cls.model_json_schema(), "strict": True}
-        return {"response_format": {"type": "json_schema", "json_schema": schema}, **asked}
+        return {
+            "messages": prompt.format_messages(llm=self, **prompt_args),
+            "response_format": {"type": "json_schema", "json_schema": schema},
+            **(llm_kwargs or {}),
+        }
 
     def _told_of(self, llm_kwargs: dict[str, Any]) -> tuple[dict[str, Any], bool]:
         """Return what is known of the model that a call is for, and whether it will think."""

@@ -1,8 +1,7 @@
 """`Bailian`: what the model table tells, how each model is asked, and what comes beside the text."""
 
 import asyncio
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -18,6 +17,7 @@ from llama_index.core.base.llms.types import (
 from pydantic import ValidationError
 
 from llama_index_xingchen import Bailian
+from llm_cases import BAILIAN, Case
 from xingchen_core import ConfigurationError, UnsupportedOperationError
 from xingchen_core.bailian import profiles
 from xingchen_core.emulator import Emulator
@@ -31,14 +31,9 @@ COMPATIBLE_PATH = "/compatible-mode/v1/chat/completions"
 
 
 @pytest.fixture
-def make(emulator: Emulator) -> Iterator[Make]:
-    """Builds LLMs that talk to the emulator; a test names only what it is about."""
-    with ExitStack() as made:
-
-        def make_llm(**fields: Any) -> Bailian:
-            return made.enter_context(Bailian(**{"api_key": "test-key", "base_url": emulator.url, **fields}))
-
-        yield make_llm
+def case() -> Case:
+    """Models only."""
+    return BAILIAN
 
 
 def said(response: Any) -> str:

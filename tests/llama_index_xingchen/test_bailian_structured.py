@@ -1,8 +1,7 @@
 """Objects from models on Bailian: by JSON schema, by a forced call, or in text, as the model can (items 36 to 38)."""
 
 import asyncio
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -12,6 +11,7 @@ from llama_index.core.types import PydanticProgramMode
 from pydantic import BaseModel
 
 from llama_index_xingchen import Bailian
+from llm_cases import BAILIAN, Case
 from xingchen_core import ConfigurationError
 from xingchen_core.emulator import Emulator
 
@@ -47,20 +47,15 @@ MODELS: dict[str, tuple[dict[str, Any], str]] = {
     "a model that always thinks": ({"model": "qwq-plus"}, "text"),
     "a model without functions": ({"model": "qwen-plus-character"}, "text"),
     "functions that are not used": ({"is_function_calling_model": False}, "text"),
-    "text by wish": ({"pydantic_program_mode": PydanticProgramMode.LLM}, "text"),
+    "text by wish": ({"model": "qwen3.7-max", "pydantic_program_mode": PydanticProgramMode.LLM}, "text"),
     "a call by wish": ({"model": "qwen3.7-max", "pydantic_program_mode": PydanticProgramMode.FUNCTION}, "call"),
 }
 
 
 @pytest.fixture
-def make(emulator: Emulator) -> Iterator[Make]:
-    """Builds LLMs that talk to the emulator; a test names only what it is about."""
-    with ExitStack() as made:
-
-        def make_llm(**fields: Any) -> Bailian:
-            return made.enter_context(Bailian(**{"api_key": "test-key", "base_url": emulator.url, **fields}))
-
-        yield make_llm
+def case() -> Case:
+    """Models only."""
+    return BAILIAN
 
 
 @pytest.fixture(params=WAYS)
@@ -111,6 +106,9 @@ def test_each_model_is_asked_in_the_way_it_can(make: Make, emulator: Emulator, w
         emulator.reply(JSON, chunks=6, thoughts="想" if "thinking" in kind else None)
     assert predict(make(**fields), way)[-1] == ALBUM
     assert asked(emulator) == how
+    [message] = emulator.requests[-1].json["input"]["messages"]
+    assert message["content"].startswith("给我一张民谣专辑。")
+    assert ("JSON schema" in message["content"]) is (how == "text")
 
 
 @pytest.mark.parametrize(

@@ -1,20 +1,18 @@
-"""`Bailian` and functions: the wire both ways, pieces of calls, and agents (conformance items 22 to 35)."""
+"""`Bailian` and functions: the wire both ways, and pieces of calls (conformance items 23 to 32, 34 and 36)."""
 
 import asyncio
-from collections.abc import Callable, Iterator
-from inspect import getsource
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-from llama_index.core.agent.workflow import AgentStream, AgentWorkflow, FunctionAgent, ReActAgent
 from llama_index.core.base.llms.types import ChatMessage, TextBlock, ToolCallBlock
-from llama_index.core.memory import ChatMemoryBuffer
 from llama_index.core.program import FunctionCallingProgram
 from llama_index.core.tools import FunctionTool
 from pydantic import BaseModel
 
 from llama_index_xingchen import Bailian
 from llama_index_xingchen._tools import to_tool_selections, to_tools, tool_choice
+from llm_cases import BAILIAN, Case
 from xingchen_core import ConfigurationError, UnsupportedOperationError
 from xingchen_core.emulator import Emulator
 
@@ -50,17 +48,9 @@ ROUTE_CALL = {"name": "get_route", "arguments": '{"start": "城 站", "end": "�
 
 
 @pytest.fixture
-def make(emulator: Emulator) -> Iterator[Make]:
-    """Builds LLMs that talk to the emulator."""
-    made: list[Bailian] = []
-
-    def make_llm(**fields: Any) -> Bailian:
-        made.append(Bailian(**{"api_key": "test-key", "base_url": emulator.url, **fields}))
-        return made[-1]
-
-    yield make_llm
-    for llm in made:
-        llm.close()
+def case() -> Case:
+    """Models only."""
+    return BAILIAN
 
 
 @pytest.fixture
@@ -277,112 +267,6 @@ def test_a_turn_with_results_goes_back(llm: Bailian, emulator: Emulator) -> None
         {"role": "tool", "content": "晴", "tool_call_id": ids[0]},
         {"role": "tool", "content": "地铁", "tool_call_id": ids[1]},
     ]
-
-
-agents = pytest.mark.filterwarnings(
-    # LlamaIndex's workflows look at every attribute of an agent, pydantic's deprecated ones too.
-    "ignore::pydantic.warnings.PydanticDeprecatedSince20",
-    "ignore::pydantic.warnings.PydanticDeprecatedSince211",
-    "ignore:is_running called from within a step",
-)
-
-PASSES_PARALLEL = "allow_parallel_tool_calls" in getsource(FunctionAgent._get_response)
-
-
-def run_agent(agent: Any, question: str) -> tuple[str, list[AgentStream]]:
-    """The agent's answer, and its stream events."""
-
-    async def run() -> tuple[str, list[AgentStream]]:
-        handler = agent.run(question, memory=ChatMemoryBuffer.from_defaults(token_limit=8000))
-        streamed = [event async for event in handler.stream_events() if isinstance(event, AgentStream)]
-        return str(await handler), streamed
-
-    return asyncio.run(run())
-
-
-@agents
-@pytest.mark.parametrize("at_once", [True, False])
-@pytest.mark.parametrize("kind", ["agent", "agent, not streamed", "workflow"])
-def test_a_task_of_two_functions(llm: Bailian, emulator: Emulator, kind: str, at_once: bool) -> None:
-    """Item 33: one after the other or both at once, the results go back and the agent answers with them."""
-    if at_once and kind == "agent, not streamed" and not PASSES_PARALLEL:
-        pytest.skip("an older LlamaIndex lets an agent that does not stream call one function at a time")
-    calls = [WEATHER_CALL, ROUTE_CALL]
-    for asked in [calls] if at_once else [calls[:1], calls[1:]]:
-        emulator.reply(tool_calls=asked)
-    emulator.reply("适合去,坐地铁。")
-    agent: Any = FunctionAgent(tools=[WEATHER, ROUTE], llm=llm, streaming=kind != "agent, not streamed")
-    if kind == "workflow":
-        agent = AgentWorkflow.from_tools_or_functions([WEATHER, ROUTE], llm=llm)
-        assert [type(one) for one in agent.agents.values()] == [FunctionAgent]
-    answer, _ = run_agent(agent, "杭州适合去西湖吗?怎么走?")
-    assert answer == "适合去,坐地铁。"
-    messages = emulator.requests[-1].json["input"]["messages"]
-    made = [call["id"] for message in messages for call in message.get("tool_calls", ())]
-    results = [message for message in messages if message["role"] == "tool"]
-    assert [message["tool_call_id"] for message in results] == made
-    assert [message["content"] for message in results] == ["晴,26 度", "从城 站到西湖:地铁一号线"]
-
-
-@agents
-def test_an_agent_shows_its_thoughts(make: Make, emulator: Emulator) -> None:
-    """Items 22 and 33: thoughts stream apart from the text, while functions are called and after it."""
-    emulator.reply(tool_calls=[WEATHER_CALL], thoughts="要查天气")
-    emulator.reply("杭州今天晴。", thoughts="查到了")
-    agent = FunctionAgent(tools=[WEATHER], llm=make(enable_thinking=True))
-    answer, streamed = run_agent(agent, "杭州天气怎么样?")
-    assert answer == "杭州今天晴。"
-    assert "".join(event.thinking_delta or "" for event in streamed) == "要查天气查到了"
-    assert "".join(event.delta for event in streamed) == "杭州今天晴。"
-    assert "reasoning_content" not in emulator.requests[-1].body.decode()
-
-
-@agents
-@pytest.mark.parametrize("streaming", [True, False])
-def test_agents_hand_off(llm: Bailian, emulator: Emulator, streaming: bool) -> None:
-    """Item 33: the first agent hands the task over, the second one calls its function and answers."""
-    emulator.reply(tool_calls=[{"name": "handoff", "arguments": {"to_agent": "天气", "reason": "问的是天气"}}])
-    emulator.reply(tool_calls=[WEATHER_CALL])
-    emulator.reply("杭州今天晴。")
-    common = {"llm": llm, "streaming": streaming}
-    first = FunctionAgent(name="接待", description="接待用户。", tools=[NOW], can_handoff_to=["天气"], **common)
-    second = FunctionAgent(name="天气", description="查天气。", tools=[WEATHER], **common)
-    answer, _ = run_agent(AgentWorkflow(agents=[first, second], root_agent="接待"), "杭州天气怎么样?")
-    assert answer == "杭州今天晴。"
-    offered = [request.json["parameters"]["tools"][0]["function"]["name"] for request in emulator.requests]
-    assert offered == ["now", "get_weather", "get_weather"]
-
-
-@agents
-def test_an_agent_ends_with_an_object(llm: Bailian, emulator: Emulator) -> None:
-    """Items 33 and 36: the history with calls and results becomes an object by one forced call more."""
-    if "output_cls" not in FunctionAgent.model_fields:
-        pytest.skip("newer than the oldest LlamaIndex we support")
-    emulator.reply(tool_calls=[WEATHER_CALL])
-    emulator.reply("杭州今天晴。")
-    emulator.reply(tool_calls=[{"name": "Place", "arguments": {"city": "杭州"}}])
-    agent = FunctionAgent(tools=[WEATHER], llm=llm, output_cls=Place)
-
-    async def run() -> Any:
-        return await agent.run("杭州天气怎么样?", memory=ChatMemoryBuffer.from_defaults(token_limit=8000))
-
-    assert asyncio.run(run()).structured_response == {"city": "杭州", "district": None}
-    assert sent(emulator)["tool_choice"] == {"type": "function", "function": {"name": "Place"}}
-
-
-@agents
-@pytest.mark.parametrize("streaming", [True, False])
-def test_a_react_agent_finishes(make: Make, emulator: Emulator, streaming: bool) -> None:
-    """Items 33 and 35: a model without functions reasons in text; the workflow chooses that by itself."""
-    emulator.reply('Thought: 要查天气\nAction: get_weather\nAction Input: {"place": {"city": "杭州"}}')
-    emulator.reply("Thought: I can answer without using any more tools.\nAnswer: 杭州今天晴。")
-    llm = make(model="qwen-plus-character")
-    workflow = AgentWorkflow.from_tools_or_functions([get_weather], llm=llm)
-    assert [type(agent) for agent in workflow.agents.values()] == [ReActAgent]
-    answer, _ = run_agent(ReActAgent(tools=[WEATHER], llm=llm, streaming=streaming), "杭州天气怎么样?")
-    assert answer == "杭州今天晴。"
-    assert "tools" not in sent(emulator)
-    assert len(emulator.requests) == 2
 
 
 @pytest.mark.parametrize("way", ["call", "acall", "stream_call", "astream_call"])
