@@ -31,7 +31,7 @@ def choose_route(request: RetrieveRequest, settings: KnowledgeSettings) -> Route
         route = request.route
     elif request.agent_id is not None:
         route = "service"
-    elif not settings.has_key or (can_sign and (not _serves_keys(settings) or _wants_openapi(request))):
+    elif not settings.has_key or (can_sign and (not _serves_keys(settings) or lacking(request, "index"))):
         route = "openapi"
     else:
         route = "index"
@@ -103,7 +103,3 @@ def _send(call: Call[Nodes], request: RetrieveRequest) -> Flow[Nodes]:
 
 def _serves_keys(settings: KnowledgeSettings) -> bool:
     return settings.base_url is not None or settings.region in (None, "cn-beijing")
-
-
-def _wants_openapi(request: RetrieveRequest) -> bool:
-    return bool(lacking(request, "index")) and not lacking(request, "openapi")

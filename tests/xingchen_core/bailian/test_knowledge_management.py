@@ -367,10 +367,11 @@ async def test_making_an_index_with_an_access_key(connect: Connect) -> None:
 async def test_an_index_whose_import_did_not_start(connect: Connect) -> None:
     """The error names the index that is there, so that nobody makes a second one."""
     answer, _ = _replying({"Success": True, "Data": {"Id": KB}}, {"Success": False, "Code": "InvalidParameter"})
-    with pytest.raises(BadRequestError, match=f"The index {KB} exists, but is empty"):
+    with pytest.raises(BadRequestError, match=f"The index {KB} exists, but is empty") as caught:
         await connect(answer, KnowledgeSettings, **BOTH).run(
             knowledge.create_index(IndexSpec(name="手册", source=FILES), signed_for=WS)
         )
+    assert caught.value.args == (caught.value.message,)
 
 
 READ: dict[str, tuple[Callable[[], Call[Any]], dict[str, Any], Callable[[Any], Any], Any]] = {

@@ -301,6 +301,13 @@ def test_requests_that_mean_nothing(fields: dict[str, Any], text: str) -> None:
         _request(**fields)
 
 
+def test_requests_survive_a_dump() -> None:
+    """Filters, however deep, are plain data in a dump, and the same filters after it."""
+    filters = Group("not", (Group("or", (Condition("a", "in", ["x"]), Condition("b", "is_empty"))),))
+    request = _request(filters=filters, rerank=Rerank(mode="qa"), history=HISTORY)
+    assert RetrieveRequest.model_validate_json(request.model_dump_json()) == request
+
+
 def test_filters_of_a_service_need_an_index() -> None:
     """They are sent for one of its indexes."""
     with pytest.raises(ConfigurationError, match="index_id="):

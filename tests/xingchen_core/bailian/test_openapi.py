@@ -71,6 +71,7 @@ BAD: list[tuple[str, int, Any, type[APIStatusError], int, bool]] = [
     ("a code alone", 200, {"code": "Forbidden"}, PermissionDeniedError, 403, False),
     ("a template with a code", 200, {"Code": "Index.InvalidParameter", "Success": True}, BadRequestError, 400, False),
     ("nested", 200, {"error": {"code": "RATE_LIMITED"}, "request_id": "r-1"}, RateLimitError, 429, True),
+    ("nested, without a code", 200, {"error": {"message": "m"}}, BadRequestError, 400, False),
     ("nested, upper case", 400, {"error": {"code": "KB_NOT_FOUND"}}, NotFoundError, 400, False),
 ]
 
