@@ -1,13 +1,7 @@
 """`examples/llama_index_chat_engine.py`, run as a program of its own."""
 
-import os
-import subprocess
-import sys
-from pathlib import Path
-
+from example_programs import run_example
 from xingchen_core.emulator import Emulator
-
-ROOT = Path(__file__).parents[2]
 
 
 def test_the_second_engine_remembers(emulator: Emulator) -> None:
@@ -16,18 +10,7 @@ def test_the_second_engine_remembers(emulator: Emulator) -> None:
     emulator.reply("小明，你好！")
     emulator.reply("去西湖看看吧。")
     emulator.reply("你叫小明，要去杭州。")
-    settings = {
-        "XINGCHEN_API_KEY": "test-key",
-        "XINGCHEN_BASE_URL": emulator.url,
-        "XINGCHEN_CHARACTER_ID": "demo",
-        "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]),
-        "PYTHONUTF8": "1",
-    }
-    command = [sys.executable, "-W", "error::ResourceWarning", str(ROOT / "examples" / "llama_index_chat_engine.py")]
-    done = subprocess.run(
-        command, env=os.environ | settings, capture_output=True, text=True, encoding="utf-8", timeout=120, check=False
-    )
-    assert done.returncode == 0, done.stderr
+    printed = run_example("llama_index_chat_engine.py", emulator)
     turns = [
         ("你好，我叫小明。", "小明，你好！"),
         ("我明天要去杭州。", "去西湖看看吧。"),
@@ -36,7 +19,7 @@ def test_the_second_engine_remembers(emulator: Emulator) -> None:
     prompt = [message["content"] for message in emulator.xingchen.prompts[-1]]
     assert prompt == [text for turn in turns for text in turn][:-1]
     # The second program cannot know of a reset that the first one made: it shows what the platform lists.
-    transcript = done.stdout.split("条消息 ——\n")[1].splitlines()
+    transcript = printed.split("条消息 ——\n")[1].splitlines()
     assert transcript[-6:] == [
         f"{who}：{text}" for turn in turns for who, text in zip(("小明", "角色"), turn, strict=True)
     ]
