@@ -144,6 +144,7 @@ async def test_an_upload_that_the_store_refuses(connect: Connect, caplog: pytest
         with pytest.raises(PermissionDeniedError, match="SignatureDoesNotMatch") as caught:
             await client.run(knowledge.upload_file(PDF, "a.pdf"))
         assert len(store.api.requests) == 1
+    assert "workspace_id" not in str(caught.value)
     assert "ab%2Bcd" not in f"{caught.value}{caplog.text}{caught.value.response and caught.value.response.request.url}"
 
 

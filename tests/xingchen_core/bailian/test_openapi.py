@@ -27,7 +27,8 @@ from xingchen_core import (
     RateLimitError,
 )
 from xingchen_core.bailian import BailianSettings, KnowledgeSettings, knowledge
-from xingchen_core.bailian._openapi import KNOWLEDGE, OPENAPI, PIPELINE, read_failure
+from xingchen_core.bailian._openapi import KNOWLEDGE, OPENAPI, PIPELINE
+from xingchen_core.bailian._openapi_failures import read_failure
 
 Connect = Callable[..., Any]
 
