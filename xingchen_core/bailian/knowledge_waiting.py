@@ -201,7 +201,10 @@ def _name(document: DocumentStatus | FileInfo, names: Mapping[str, str]) -> str:
 
 
 def _reason(document: DocumentStatus | FileInfo) -> str:
-    told = (document.model_extra or {}).get("message") if isinstance(document, FileInfo) else document.message
-    code = document.code if isinstance(document, DocumentStatus) else None
-    words = [word for word in (document.status, code if code != document.status else None, told) if word]
-    return ", ".join(words) or "no reason given"
+    """Return what the service says of a failure. Of a file it is no documented member: any that ends so may have it."""
+    if isinstance(document, FileInfo):
+        extra = document.model_extra or {}
+        words = [document.status, *(str(extra[name]) for name in extra if name.endswith("message") and extra[name])]
+    else:
+        words = [document.status, document.code or "", document.message or ""]
+    return ", ".join(dict.fromkeys(filter(None, words))) or "no reason given"

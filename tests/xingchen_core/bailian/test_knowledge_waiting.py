@@ -218,7 +218,11 @@ def _job(state: str, *rows: tuple[str, ...], total: int | None = None, signed: b
 
 
 def _file(status: str, name: str = "", message: str | None = None) -> dict[str, Any]:
-    return {"code": "Success", "status": 200, "data": {"fileName": name, "status": status, "message": message}}
+    return {
+        "code": "Success",
+        "status": 200,
+        "data": {"fileName": name, "status": status, "parseErrorMessage": message},
+    }
 
 
 DONE = ("f1", "FINISH", "FINISH", "ok")
