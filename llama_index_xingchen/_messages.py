@@ -131,10 +131,17 @@ class Responses:
         self._calls: tuple[ToolCall, ...] = ()
         self._growing: dict[int, ToolCall] = {}
         self._name: str | None = None
+        self._is_text = True
 
     def add(self, delta: ChatDelta) -> ChatResponse:
         """Return the response after this delta. What is known only at the end is in the last one's `raw`."""
         self._text += delta.text
+        if self._is_text and not (
+            delta.last or delta.reasoning or delta.pieces or delta.tool_calls or delta.name or delta.additional
+        ):  # nearly every delta of nearly every stream
+            message = ChatMessage(role=MessageRole.ASSISTANT, content=self._text)
+            return ChatResponse(message=message, delta=delta.text, raw={})
+        self._is_text = False
         self._reasoning += delta.reasoning
         self._calls += delta.tool_calls
         self._name = delta.name or self._name
