@@ -128,3 +128,23 @@ def library(emulator: Emulator) -> Iterator[LibraryApi]:
     client = LibraryApi(emulator.url)
     with client.http, client.bare:
         yield client
+
+
+def store(api: LibraryApi, content: str, user: str = "u1", **more: Any) -> str:
+    """The id of a memory stored as given."""
+    added = api.memory("POST", "add", {"user_id": user, "custom_content": content, **more})["memory_nodes"]
+    assert [(node["content"], node["event"]) for node in added] == [(content, "ADD")]
+    node_id: str = added[0]["memory_node_id"]
+    return node_id
+
+
+def search(api: LibraryApi, query: str, user: str = "u1", **more: Any) -> list[tuple[str, float]]:
+    """(content, score) of what is found."""
+    body = {"user_id": user, "messages": [{"role": "user", "content": query}], **more}
+    nodes = api.memory("POST", "memory_nodes/search", body)["memory_nodes"]
+    return [(node["content"], node["score"]) for node in nodes]
+
+
+def listed(api: LibraryApi, user: str = "u1", **query: Any) -> list[str]:
+    """Contents of one page of a user's list."""
+    return [node["content"] for node in api.memory("GET", "memory_nodes", user_id=user, **query)["memory_nodes"]]
