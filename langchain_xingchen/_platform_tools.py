@@ -1,54 +1,23 @@
 """Tools on what the platform keeps: find characters; read, continue and rate a conversation."""
 
-from abc import abstractmethod
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Annotated, Any, Literal, Self
+from typing import Any, Literal, Self
 
 from langchain_core.runnables import RunnableConfig
-from langchain_core.tools import BaseTool, ToolException
-from langchain_core.tools.base import ArgsSchema
-from pydantic import BaseModel, Field, SkipValidation, model_validator
+from pydantic import BaseModel, Field, model_validator
 
 from langchain_xingchen._base import MODEL_CONFIG
+from langchain_xingchen._flow_tools import FlowTool, Schema, ServiceTool
 from langchain_xingchen._history_messages import to_message
-from xingchen_core import ConfigurationError, Flow, XingchenError, characters
+from xingchen_core import ConfigurationError, Flow, characters
 from xingchen_core.characters import HistoryMessage, XingchenSettings
 from xingchen_core.characters.conversation import whole_history
 from xingchen_core.characters.management import Scope
 
-UserIdFrom = Callable[[RunnableConfig], str]
-"""Reads the id of the user from the config of a run: `lambda config: config["configurable"]["user_id"]`."""
 
-Schema = Annotated[ArgsSchema | None, SkipValidation()]
-
-
-class XingchenTool(BaseTool, XingchenSettings):
-    """What the tools have in common: settings, whose conversation it is, and errors an agent can read."""
+class XingchenTool(ServiceTool, XingchenSettings):
+    """What the tools have in common."""
 
     model_config = MODEL_CONFIG
-
-    response_format: Literal["content", "content_and_artifact"] = "content_and_artifact"
-    user_id_from: UserIdFrom | None = Field(default=None, exclude=True, repr=False)
-
-    def _user_of(self, config: RunnableConfig) -> str | None:
-        given: str | None = getattr(self, "user_id", None)
-        if self.user_id_from is None:
-            return given
-        user_id = self.user_id_from(config)
-        if not user_id:
-            raise ConfigurationError("user_id_from found no user id in the config of this run.")
-        return user_id
-
-    @contextmanager
-    def _tool_errors(self) -> Iterator[None]:
-        """Hand an error to the model, if it is to be told of errors; else raise what it is."""
-        try:
-            yield
-        except XingchenError as error:
-            if self.handle_tool_error:
-                raise ToolException(str(error)) from error
-            raise
 
 
 def connection(settings: XingchenSettings) -> dict[str, Any]:
@@ -56,20 +25,8 @@ def connection(settings: XingchenSettings) -> dict[str, Any]:
     return {name: value for name in XingchenSettings.model_fields if (value := getattr(settings, name)) is not None}
 
 
-class _CallTool(XingchenTool):
+class _CallTool(FlowTool, XingchenTool):
     """A tool that is described once, as a flow."""
-
-    @abstractmethod
-    def _flow(self, config: RunnableConfig, *args: Any, **named: Any) -> Flow[tuple[str, Any]]:
-        """Return what is said to the model, and the artifact."""
-
-    def _run(self, *args: Any, config: RunnableConfig, **named: Any) -> tuple[str, Any]:
-        with self._tool_errors():
-            return self.client().run(self._flow(config, *args, **named))
-
-    async def _arun(self, *args: Any, config: RunnableConfig, **named: Any) -> tuple[str, Any]:
-        with self._tool_errors():
-            return await self.async_client().run(self._flow(config, *args, **named))
 
 
 class Search(BaseModel):

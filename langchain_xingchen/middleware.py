@@ -21,8 +21,9 @@ except ModuleNotFoundError as error:
 
 from langchain_core.messages import AnyMessage
 
+from langchain_xingchen._flow_tools import UserIdFrom
 from langchain_xingchen._history_messages import PROVIDER, to_message
-from langchain_xingchen._platform_tools import UserIdFrom, connection
+from langchain_xingchen._platform_tools import connection
 from langchain_xingchen.chat_models import ChatXingchen
 from xingchen_core.characters import XingchenSettings
 from xingchen_core.characters.conversation import whole_history

@@ -9,9 +9,8 @@ from langchain_core.tools import BaseTool, BaseToolkit
 from pydantic import BaseModel, Field, PrivateAttr, model_validator
 
 from langchain_xingchen._base import MODEL_CONFIG
+from langchain_xingchen._flow_tools import Schema, UserIdFrom
 from langchain_xingchen._platform_tools import (
-    Schema,
-    UserIdFrom,
     XingchenHistoryTool,
     XingchenRatingTool,
     XingchenReminderTool,
