@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from langchain_xingchen.beebot_tool import BeebotTool
     from langchain_xingchen.chat_message_histories import XingchenChatMessageHistory
     from langchain_xingchen.chat_models import ChatXingchen
+    from langchain_xingchen.memory_retriever import BailianMemoryRetriever
+    from langchain_xingchen.retrievers import BailianRetriever
     from langchain_xingchen.tools import XingchenCharacterTool, XingchenToolkit
     from xingchen_core.characters import (
         Character,
@@ -32,6 +34,8 @@ if TYPE_CHECKING:
 
 _LAZY = {
     "BailianAppTool": "langchain_xingchen.bailian_app_tool",
+    "BailianMemoryRetriever": "langchain_xingchen.memory_retriever",
+    "BailianRetriever": "langchain_xingchen.retrievers",
     "BeebotTool": "langchain_xingchen.beebot_tool",
     "ChatBailian": "langchain_xingchen.bailian",
     "ChatBailianApp": "langchain_xingchen.bailian_app",
@@ -64,6 +68,8 @@ def __getattr__(name: str) -> Any:
 
 __all__ = [
     "BailianAppTool",
+    "BailianMemoryRetriever",
+    "BailianRetriever",
     "BeebotTool",
     "Character",
     "ChatBailian",
