@@ -1,0 +1,305 @@
+"""`BailianRetriever`: nodes, and what a query is sent as."""
+
+import asyncio
+import copy
+import pickle
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import httpx
+import pytest
+from llama_index.core.base.base_retriever import BaseRetriever
+from llama_index.core.callbacks import CallbackManager, CBEventType, LlamaDebugHandler
+from llama_index.core.instrumentation.events.retrieval import RetrievalEndEvent, RetrievalStartEvent
+from llama_index.core.schema import ImageNode, IndexNode, MetadataMode, NodeWithScore, QueryBundle, TextNode
+
+from llama_index_xingchen import BailianRetriever
+from xingchen_core import ConfigurationError, NotFoundError, UnsupportedOperationError
+from xingchen_core.bailian.knowledge import Rerank
+from xingchen_core.emulator import Emulator
+from xingchen_core.emulator.bailian_index_store import Chunk
+
+RETRIEVE = "/api/v1/indices/rag/index/retrieve"
+SIGNED = {"access_key_id": "testid", "access_key_secret": "testsecret", "workspace_id": "llm-demo", "api_key": None}
+
+Make = Callable[..., BailianRetriever]
+Ask = Callable[[BaseRetriever, Any], list[NodeWithScore]]
+
+
+@pytest.fixture
+def make(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> Iterator[Make]:
+    """Builds retrievers of the seeded knowledge base; a test names only what it is about."""
+    monkeypatch.delenv("DASHSCOPE_API_KEY", raising=False)
+    with ExitStack() as made:
+
+        def make_retriever(**fields: Any) -> BailianRetriever:
+            usual: dict[str, Any] = {"api_key": "test-key", "base_url": emulator.url}
+            if not fields.keys() & {"index_name", "agent_id"}:
+                usual["index_id"] = "kbdemo0001"
+            return made.enter_context(BailianRetriever(**{**usual, **fields}))
+
+        yield make_retriever
+
+
+@pytest.fixture(params=["sync", "async"])
+def ask(request: pytest.FixtureRequest) -> Ask:
+    """Retrieves in either colour."""
+    if request.param == "sync":
+        return lambda retriever, query: retriever.retrieve(query)
+    return lambda retriever, query: asyncio.run(retriever.aretrieve(query))
+
+
+def test_nodes(make: Make, emulator: Emulator, ask: Ask) -> None:
+    """A node is what the service tells of a chunk; the request names what was given and nothing else."""
+    emulator.bailian.knowledge.add_index("空", "kbfake")
+    emulator.bailian.knowledge.add_document("kbfake", "手册.md", "# 退货\n\n七天内可退。", meta={"author": "小王"})
+    [found] = ask(make(index_id="kbfake"), "七天内可退")
+    [document_id] = emulator.bailian.knowledge.indexes["kbfake"].documents
+    assert (type(found.node).class_name(), found.text, found.score) == ("TextNode", "七天内可退。", 1.0)
+    assert found.metadata == {
+        "author": "小王",
+        "title": "退货",
+        "heading_path": "退货",
+        "doc_name": "手册",
+        "doc_id": document_id,
+        "page_number": [0],
+        "index_id": "kbfake",
+    }
+    assert (found.node_id, found.node.ref_doc_id) == (f"llm-demo_kbfake_{document_id}_0_0", document_id)
+    [request] = emulator.requests
+    assert request.path == RETRIEVE
+    assert request.json == {
+        "index_id": "kbfake",
+        "query": "七天内可退",
+        "enable_reranking": True,
+        "rerank_top_n": 5,
+    }
+
+
+def test_nothing_found(make: Make, ask: Ask) -> None:
+    """No match is an empty list."""
+    assert ask(make(), "zzz") == []
+
+
+def test_ids_and_hashes_last(make: Make, emulator: Emulator) -> None:
+    """A chunk has one id and one hash in all answers, though its score and its links change; another has others."""
+    knowledge = emulator.bailian.knowledge
+    knowledge.add_index("图", "kbfake")
+    chunks = [Chunk(f"c{n}", text, images=("https://e.invalid/a.png",)) for n, text in enumerate(["红茶", "绿茶"])]
+    knowledge.add_document("kbfake", "a.png", chunks=chunks)
+    retriever = make(index_id="kbfake")
+    before = {node.text: node for node in retriever.retrieve("茶")}
+    knowledge.url_seconds = 7200.0
+    after = {node.text: node for node in retriever.retrieve("红 茶 好")}
+    assert before["红茶"].metadata["images"] != after["红茶"].metadata["images"]
+    assert before["红茶"].score != after["红茶"].score
+    assert before.keys() == after.keys() == {"红茶", "绿茶"}
+    assert all(before[text].node.hash == after[text].node.hash for text in before)
+    assert all(before[text].node_id == after[text].node_id for text in before)
+    assert len({node.node.hash for node in after.values()}) == 2
+
+
+def test_models_read_no_ids_and_links(make: Make, emulator: Emulator) -> None:
+    """Of the metadata a model reads what says something about the text."""
+    knowledge = emulator.bailian.knowledge
+    knowledge.add_index("图", "kbfake")
+    picture = "https://e.invalid/a.png?sign=secret"
+    knowledge.add_document("kbfake", "茶.png", chunks=[Chunk("c1", "红茶", ("红",), images=(picture,))])
+    [node] = make(index_id="kbfake").retrieve("红茶")
+    for mode in (MetadataMode.LLM, MetadataMode.EMBED):
+        read = node.node.get_content(mode)
+        assert "doc_name: 茶" in read
+        assert not any(hidden in read for hidden in ("secret", "kbfake", "file_", "c1"))
+
+
+def test_pictures(make: Make, emulator: Emulator, ask: Ask) -> None:
+    """A chunk with pictures is an image node; all its links are in the metadata."""
+    knowledge = emulator.bailian.knowledge
+    knowledge.add_index("图", "kbfake")
+    pictures = ("https://e.invalid/a.png", "https://e.invalid/b.png")
+    knowledge.add_document("kbfake", "茶.png", chunks=[Chunk("c1", "红茶", images=pictures)])
+    [node] = ask(make(index_id="kbfake"), "红茶")
+    assert isinstance(node.node, ImageNode)
+    assert node.node.image_url is not None
+    assert node.node.image_url.startswith("https://e.invalid/a.png?Expires=")
+    assert [url.partition("?")[0] for url in node.metadata["images"]] == list(pictures)
+    again = TextNode.model_validate(node.node.model_dump())  # as `CitationQueryEngine` does
+    assert (again.text, again.metadata["doc_name"]) == ("红茶", "茶")
+
+
+def test_objects(make: Make, emulator: Emulator, ask: Ask) -> None:
+    """A chunk of a document that has an object leads to it; others stay."""
+    knowledge = emulator.bailian.knowledge
+    knowledge.add_index("二", "kbfake")
+    knowledge.add_document("kbfake", "甲.md", "红茶")
+    knowledge.add_document("kbfake", "乙.md", "绿茶")
+    first = next(iter(knowledge.indexes["kbfake"].documents))
+    whole = TextNode(id_="whole", text="甲的全文")
+    for given in ({"object_map": {first: whole}}, {"objects": [IndexNode(index_id=first, obj=whole)]}):
+        found = ask(make(index_id="kbfake", **given), "茶")
+        assert sorted(node.text for node in found) == ["甲的全文", "绿茶"]
+
+
+@pytest.mark.parametrize(
+    ("written", "sent"),
+    [
+        ("\ninput is 怎么退货\n", "怎么退货"),
+        ("怎么退货\n\n", "怎么退货"),
+        ("input is a reserved word?", "input is a reserved word?"),
+        ("\ninput is 一\n二\n", "一\n二"),
+    ],
+)
+def test_questions_of_tools(make: Make, emulator: Emulator, ask: Ask, written: str, sent: str) -> None:
+    """What `RetrieverTool` puts around a question is not sent; the same words of a user are."""
+    ask(make(), written)
+    assert emulator.requests[0].json["query"] == sent
+
+
+def test_a_name_is_looked_for_once(make: Make, emulator: Emulator, ask: Ask) -> None:
+    """Nothing is sent at construction, and the name is found by the first query alone."""
+    retriever = make(index_name="演示知识库")
+    assert emulator.requests == []
+    assert ask(retriever, "退货")
+    assert ask(retriever, "退货")
+    assert [request.path.rpartition("/")[2] for request in emulator.requests] == ["list", "retrieve", "retrieve"]
+
+
+def test_a_name_that_moves(make: Make, emulator: Emulator, ask: Ask) -> None:
+    """When the index behind a name is gone, the next query looks for the name again."""
+    knowledge = emulator.bailian.knowledge
+    retriever = make(index_name="演示知识库")
+    assert ask(retriever, "退货")
+    del knowledge.indexes["kbdemo0001"]
+    knowledge.add_index("演示知识库", "kbfake")
+    knowledge.add_document("kbfake", "新.md", "退货")
+    with pytest.raises(NotFoundError):
+        ask(retriever, "退货")
+    assert [node.text for node in ask(retriever, "退货")] == ["退货"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "ending"),
+    [
+        ({}, RETRIEVE),
+        ({"agent_id": "aid-demo"}, "/indices/knowledge/search"),
+        ({"route": "pipeline"}, "/indices/pipeline/kbdemo0001/retrieve"),
+        (SIGNED, "/llm-demo/index/retrieve"),
+        ({"route": "pipeline", "index_name": "演示知识库"}, "/indices/pipeline/kbdemo0001/retrieve"),
+        ({"index_name": "演示知识库", **SIGNED}, "/llm-demo/index/retrieve"),
+    ],
+)
+def test_routes(make: Make, emulator: Emulator, ask: Ask, fields: dict[str, Any], ending: str) -> None:
+    """The credentials and ids choose the route, `route` forces one: all find the same."""
+    assert ask(make(**fields), "无理由退货")[0].text == "收到商品七天内可以无理由退货。"
+    assert emulator.requests[-1].path.endswith(ending)
+
+
+def test_options_are_sent(make: Make, emulator: Emulator, ask: Ask) -> None:
+    """What shapes the retrieval reaches the service."""
+    options = {"rerank": Rerank(model="qwen3-rerank"), "dense_top_k": 7, "sparse_top_k": 0, "similarity_top_k": 2}
+    ask(make(**options, extra={"x": 1}), "退货")
+    assert emulator.requests[0].json == {
+        "index_id": "kbdemo0001",
+        "query": "退货",
+        "dense_similarity_top_k": 7,
+        "sparse_similarity_top_k": 0,
+        "enable_reranking": True,
+        "rerank": [{"model_name": "qwen3-rerank"}],
+        "rerank_top_n": 2,
+        "x": 1,
+    }
+
+
+def test_picture_of_a_query(make: Make, emulator: Emulator, ask: Ask) -> None:
+    """The picture of a query is sent as its URL; a local one is refused before anything is sent."""
+    picture = "https://e.invalid/a.png"
+    ask(make(agent_id="aid-demo"), QueryBundle("茶", image_path=picture))
+    assert emulator.requests[0].json["images"] == [picture]
+    with pytest.raises(ConfigurationError, match="URL"):
+        ask(make(agent_id="aid-demo"), QueryBundle("茶", image_path="a.png"))
+    with pytest.raises(UnsupportedOperationError, match="images"):
+        ask(make(), QueryBundle("茶", image_path=picture))
+    assert len(emulator.requests) == 1
+
+
+def test_refusals(make: Make, emulator: Emulator, ask: Ask) -> None:
+    """What cannot be sent is refused before a limiter waits or a name is looked for."""
+    with pytest.raises(ConfigurationError, match="index_id"):
+        BailianRetriever(api_key="test-key")
+    with pytest.raises(ConfigurationError, match="empty"):
+        ask(make(), " \n")
+    with pytest.raises(UnsupportedOperationError, match="rewrite"):
+        ask(make(index_name="演示知识库", rewrite=True, rate_limiter=Limiter()), "退货")
+    assert emulator.requests == []
+    with pytest.raises(NotFoundError):
+        ask(make(index_id="kbnone"), "退货")
+
+
+class Limiter:
+    """Counts; one call of it in the wrong colour is an error."""
+
+    def __init__(self) -> None:
+        self.acquired = 0
+
+    def acquire(self) -> None:
+        """Waits, in a thread."""
+        with pytest.raises(RuntimeError):
+            asyncio.get_running_loop()
+        self.acquired += 1
+
+    async def async_acquire(self) -> None:
+        """Waits, in a loop."""
+        self.acquired += 1
+
+
+def test_the_limiter_is_asked(make: Make, ask: Ask) -> None:
+    """Each query asks it once."""
+    limiter = Limiter()
+    retriever = make(rate_limiter=limiter)
+    ask(retriever, "退货")
+    ask(retriever, "发票")
+    assert limiter.acquired == 2
+
+
+def test_queries_wait_together() -> None:
+    """Async queries leave the loop free: two are under way before either is answered."""
+    waiting = 0
+
+    async def answer(request: httpx.Request) -> httpx.Response:
+        nonlocal waiting
+        waiting += 1
+        both.set() if waiting == 2 else await asyncio.wait_for(both.wait(), 1)
+        return httpx.Response(200, json={"success": True, "code": "Success", "data": {"nodes": []}})
+
+    async def query() -> None:
+        async with httpx.AsyncClient(transport=httpx.MockTransport(answer)) as http:
+            retriever = BailianRetriever(index_id="kbfake", api_key="test-key", http_async_client=http)
+            await asyncio.gather(retriever.aretrieve("一"), retriever.aretrieve("二"))
+
+    both = asyncio.Event()
+    asyncio.run(query())
+    assert waiting == 2
+
+
+def test_events(make: Make, events: list[Any], ask: Ask) -> None:
+    """Start and end are told once per query, to both of LlamaIndex's ways of watching; the base does it."""
+    debug = LlamaDebugHandler(print_trace_on_end=False)
+    found = ask(make(callback_manager=CallbackManager([debug])), "退货")
+    told = [event for event in events if isinstance(event, (RetrievalStartEvent, RetrievalEndEvent))]
+    assert [type(event) for event in told] == [RetrievalStartEvent, RetrievalEndEvent]
+    assert isinstance(told[1], RetrievalEndEvent)
+    assert told[1].nodes == found
+    assert len(debug.get_event_pairs(CBEventType.RETRIEVE)) == 1
+    assert {"_retrieve", "_aretrieve"} <= vars(BailianRetriever).keys()
+    assert not {"retrieve", "aretrieve"} & vars(BailianRetriever).keys()
+
+
+@pytest.mark.parametrize("clone", [lambda r: pickle.loads(pickle.dumps(r)), copy.copy, copy.deepcopy])
+def test_clones_work(make: Make, clone: Callable[[Any], BailianRetriever]) -> None:
+    """A used retriever can be copied and sent to another process; no key is shown."""
+    retriever = make(index_name="演示知识库")
+    found = retriever.retrieve("退货")
+    with clone(retriever) as other:
+        assert other.retrieve("退货") == found
+    assert "test-key" not in f"{retriever!r}{retriever.model_dump()}"
