@@ -70,7 +70,11 @@ def routes(bailian: "Bailian", actions: Mapping[str, Action]) -> list[Route]:
             if fault and fault.kind in ("drop", "html"):
                 return broken(bailian, fault)
             if fault and fault.kind in ("status", "error_event"):
-                raise _Gateway(scripted(fault, CODES))
+                refusal = scripted(fault, CODES)
+                if fault.retry_after is not None:
+                    # The vendor's SDK sleeps so many milliseconds; whether the service means them is not documented.
+                    refusal.headers = {"x-acs-retry-after": str(int(fault.retry_after * 1000))}
+                raise _Gateway(refusal)
             call = _read(bailian, request, await request.body(), actions, request_id)
             if call.action.memory:
                 _pause(bailian, last)
