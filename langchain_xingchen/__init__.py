@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from langchain_xingchen.chat_message_histories import XingchenChatMessageHistory
     from langchain_xingchen.chat_models import ChatXingchen
     from langchain_xingchen.memory_retriever import BailianMemoryRetriever
+    from langchain_xingchen.memory_tools import BailianMemoryToolkit
     from langchain_xingchen.retrievers import BailianRetriever
     from langchain_xingchen.tools import XingchenCharacterTool, XingchenToolkit
     from xingchen_core.characters import (
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 _LAZY = {
     "BailianAppTool": "langchain_xingchen.bailian_app_tool",
     "BailianMemoryRetriever": "langchain_xingchen.memory_retriever",
+    "BailianMemoryToolkit": "langchain_xingchen.memory_tools",
     "BailianRetriever": "langchain_xingchen.retrievers",
     "BeebotTool": "langchain_xingchen.beebot_tool",
     "ChatBailian": "langchain_xingchen.bailian",
@@ -69,6 +71,7 @@ def __getattr__(name: str) -> Any:
 __all__ = [
     "BailianAppTool",
     "BailianMemoryRetriever",
+    "BailianMemoryToolkit",
     "BailianRetriever",
     "BeebotTool",
     "Character",
