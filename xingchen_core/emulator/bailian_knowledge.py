@@ -80,6 +80,8 @@ class Knowledge:
         """Business failures of signed calls come under HTTP 200 with `Success: false`, else under 400."""
         self.rag_failures_under_200 = False
         """Business failures of calls with an API key come under HTTP 200 with `success: false`, else under 400."""
+        self.nested_errors = False
+        """Failures of calls with an API key stand inside `error`, as one general page has them. UNVERIFIED."""
 
         self.categories: dict[str, Category] = {}
         self.files: dict[str, File] = {}

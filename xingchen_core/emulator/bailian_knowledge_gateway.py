@@ -129,6 +129,9 @@ def _rag_body(call: KeyCall, data: Any) -> dict[str, Any]:
 
 
 def _rag_refusal(call: KeyCall, refusal: Refusal) -> tuple[int, dict[str, Any]]:
+    if call.bailian.knowledge.nested_errors:
+        error = {"code": refusal.code, "message": refusal.message, "param": None}
+        return refusal.status, {"error": error, "request_id": call.request_id}
     body = {"code": refusal.code, "status_code": refusal.status, "message": refusal.message}
     body["request_id"] = call.request_id
     if refusal.status == 429:  # has no other members

@@ -96,6 +96,18 @@ def test_unknown_base(emulator: Emulator, api: LibraryApi) -> None:
     assert api.refused(RAG + "retrieve", body) == (200, *error)
 
 
+def test_nested_errors(emulator: Emulator, api: LibraryApi) -> None:
+    """The form of errors that one general page shows, where switched on."""
+    emulator.bailian.knowledge.nested_errors = True
+    answer = api.http.post(RAG + "retrieve", json={"index_id": "kbnone", "query": "x"})
+    error = answer.json()["error"]
+    assert (answer.status_code, error["code"], sorted(answer.json())) == (
+        400,
+        "Index.IndexNotExist",
+        ["error", "request_id"],
+    )
+
+
 @pytest.mark.parametrize("header", [None, "Bearer invalid", "Bearer", "test-key", "Bearer sk-sp-abc"])
 def test_keys(api: LibraryApi, header: str | None) -> None:
     """The key comes as a bearer; a coding-plan key opens nothing."""

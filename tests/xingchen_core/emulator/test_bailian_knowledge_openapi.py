@@ -43,6 +43,7 @@ VECTOR_HEADERS = {
     "authorization": (
         "ACS3-HMAC-SHA256 Credential=fake-access-key-id,SignedHeaders=accept;host;x-acs-action;x-acs-content-sha256;"
         "x-acs-date;x-acs-signature-nonce;x-acs-version,"
+        # not a secret: made with an invented key
         "Signature=7e5f7484c317abd2dc9cef032f50f584dbef214b1b582779c020592922ef411e"
     ),
 }
