@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from llama_index_xingchen.beebot import Beebot
     from llama_index_xingchen.chat_stores import XingchenChatStore, XingchenDBChatStore
     from llama_index_xingchen.llms import Xingchen
+    from llama_index_xingchen.memory import BailianMemoryBlock
     from llama_index_xingchen.retrievers import BailianRetriever
     from llama_index_xingchen.tools import XingchenToolSpec
     from xingchen_core.characters import (
@@ -33,6 +34,7 @@ _LAZY = {
     "Bailian": "llama_index_xingchen.bailian",
     "BailianApp": "llama_index_xingchen.bailian_app",
     "BailianAppQueryEngine": "llama_index_xingchen.app_query_engine",
+    "BailianMemoryBlock": "llama_index_xingchen.memory",
     "BailianRetriever": "llama_index_xingchen.retrievers",
     "BailianToolSpec": "llama_index_xingchen.bailian_tools",
     "Beebot": "llama_index_xingchen.beebot",
@@ -63,6 +65,7 @@ __all__ = [
     "Bailian",
     "BailianApp",
     "BailianAppQueryEngine",
+    "BailianMemoryBlock",
     "BailianRetriever",
     "BailianToolSpec",
     "Beebot",
