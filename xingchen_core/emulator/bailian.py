@@ -1,4 +1,4 @@
-"""Bailian (Model Studio): its applications and models, behind bearer keys and workspaces, and knobs for tests."""
+"""Bailian (Model Studio): applications, models, knowledge bases and memory behind keys, and knobs for tests."""
 
 import hashlib
 import time
@@ -112,7 +112,9 @@ class Bailian:
         """AccessKeys of the signed calls. Its clock is its own: what lets sessions age would outdate signatures."""
         self._counters: dict[str, int] = {}
         self.knowledge = Knowledge(self)
+        """Knowledge bases, the data centre and retrieval services, with knobs of their own."""
         self.memory = Memory(self)
+        """Long-term memory, with knobs of its own."""
 
     def add_app(self, app_id: str, kind: str = "agent", **options: Any) -> App:
         """Publishes an application; see `App`. Its workspace becomes known."""

@@ -79,7 +79,9 @@ def test_facts_are_deleted(api: LibraryApi) -> None:
 
 def test_custom_content_wins(api: LibraryApi) -> None:
     """Beside it, messages are not looked at."""
-    api.memory("POST", "add", said("我住在杭州", custom_content="喜欢茶"))
+    too_many = said(*["我住在杭州"] * 30)
+    assert api.memory_refused("POST", "add", too_many) == (400, "InvalidParameter")
+    api.memory("POST", "add", {**too_many, "custom_content": "喜欢茶"})
     assert listed(api) == ["喜欢茶"]
 
 
