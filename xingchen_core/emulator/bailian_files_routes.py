@@ -215,7 +215,7 @@ def delete_file(call: KeyCall) -> dict[str, Any]:
 
 def update_tags(call: KeyCall) -> bool:
     """`batchUpdateFileTag`."""
-    infos, mode = call.body.array("fileInfos"), call.body.text("updateMode", "OVERWRITE")
+    infos, mode = call.body.objects("fileInfos"), call.body.text("updateMode", "OVERWRITE")
     if not 1 <= len(infos) <= 20 or mode not in ("OVERWRITE", "APPEND"):
         raise invalid("1 to 20 fileInfos, and updateMode OVERWRITE or APPEND")
     for given in map(Fields, infos):

@@ -48,7 +48,7 @@ def make_index(
         raise invalid("multimodalEmbeddingModelName is required")
     if unique and any(each.name == name and each.workspace == workspace for each in knowledge.indexes.values()):
         raise Refusal("KB_NAME_CONFLICT", f"the name is taken: {name}", status=409)
-    columns = [each for each in fields.array(names["columns"]) if isinstance(each, dict)]
+    columns = fields.objects(names["columns"])
     settings = {
         "structureType": structure,
         "sinkType": fields.text(names["sink"]),
@@ -66,8 +66,10 @@ def make_index(
         rerank_min_score=fields.number(names["min_score"], 0.01, 0.01, 1.0),
         settings=settings_of(settings),
         chunking=chunking_of(fields, names),
-        meta={each["Key"]: each["Value"] for each in columns if each.get("Type") == "constant" and "Value" in each},
-        searchable={each["Key"] for each in columns if each.get("EnableSearch")},
+        meta={
+            each.get("Key", ""): each["Value"] for each in columns if each.get("Type") == "constant" and "Value" in each
+        },
+        searchable={each.get("Key", "") for each in columns if each.get("EnableSearch")},
     )
 
 

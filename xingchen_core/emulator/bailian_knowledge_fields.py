@@ -84,6 +84,13 @@ class Fields:
             raise invalid(f"{name} must have at most {most} entries.")
         return found
 
+    def objects(self, name: str) -> list[dict[str, Any]]:
+        """A list of objects."""
+        found = self.array(name)
+        if not all(isinstance(each, dict) for each in found):
+            raise invalid(f"{name} must be an array of objects.")
+        return found
+
     def object(self, name: str) -> dict[str, Any] | None:
         """An object, or None."""
         found: dict[str, Any] | None = self._structure(name, "object")

@@ -21,13 +21,13 @@ def read_query(fields: Fields, names: Mapping[str, str], *, lowest_score: float,
     text = fields.text(names["query"], "" if images else None)
     dense = fields.integer(names["dense"], 100, 0, 100)
     sparse = fields.integer(names["sparse"], 100, 0, 100)
-    _check_rerankers(fields.array(names["rerank"]), names)
+    _check_rerankers(fields.objects(names["rerank"]), names)
     min_score = None
     if names["min_score"] in fields and history:
         min_score = fields.number(names["min_score"], 0.0, lowest_score, 1.0)
     # Without enable_rewrite the history is ignored.
     if history and fields.boolean(names["rewrite"], default=False):
-        said = [turn.get("content", "") for turn in fields.array(names["history"]) if turn.get("role") == "user"]
+        said = [turn.get("content", "") for turn in fields.objects(names["history"]) if turn.get("role") == "user"]
         text = " ".join([*said[-1:], text])
     return Query(
         text,
@@ -143,9 +143,9 @@ def _images(fields: Fields, name: str) -> list[str]:
     return fields.texts(name)
 
 
-def _check_rerankers(rerankers: list[Any], names: Mapping[str, str]) -> None:
+def _check_rerankers(rerankers: list[dict[str, Any]], names: Mapping[str, str]) -> None:
     for each in rerankers:
-        given = Fields(each if isinstance(each, dict) else {})
+        given = Fields(each)
         model, mode = given.text(names["model"], ""), given.text(names["mode"], "qa")
         if model and model not in RERANKERS:
             raise invalid(f"rerank model {model} is not supported")

@@ -42,7 +42,7 @@ def _attribute(call: KeyCall, given: Mapping[str, Any]) -> Attribute:
 def create(call: KeyCall) -> dict[str, Any]:
     """`POST /profile_schemas`."""
     body, memory = call.body, call.bailian.memory
-    attributes = [_attribute(call, each) for each in body.array("attributes")]
+    attributes = [_attribute(call, each) for each in body.objects("attributes")]
     if not attributes:
         raise invalid("attributes must not be empty.")
     library_id = memory.library(body.text("memory_library_id", ""))
@@ -98,7 +98,7 @@ def update(call: KeyCall) -> dict[str, Any]:
     schema = _schema(call, call.body)
     schema.name = call.body.text("name", schema.name, most=32)
     schema.description = call.body.text("description", schema.description)
-    for each in call.body.array("attributes_operations"):
+    for each in call.body.objects("attributes_operations"):
         given = Fields(each)
         if given.text("op") == "add":
             schema.attributes.append(_attribute(call, each))

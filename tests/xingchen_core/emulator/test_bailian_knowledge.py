@@ -73,6 +73,7 @@ def test_threshold(emulator: Emulator, api: LibraryApi) -> None:
         {"rerank_top_n": "5"},
         {"enable_reranking": "true"},
         {"rerank": [{"model_name": "bge"}]},
+        {"rerank": ["qwen3-rerank"]},
         {"rerank": [{"rerank_mode": "best"}]},
         {"rerank": [{"rerank_mode": "qa", "rerank_instruct": "x"}]},
         {"search_filters": {"tags": ["a"]}},

@@ -266,6 +266,7 @@ def test_schemas(api: LibraryApi, schema: str) -> None:
     "wrong",
     [
         {"attributes": []},
+        {"attributes": ["爱好"]},
         {"name": "n" * 33},
         {"attributes": [{"name": "a", "immutable": True}]},
         {"attributes": [{"name": "a" * 33}]},
