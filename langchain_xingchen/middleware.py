@@ -23,12 +23,13 @@ from langchain_core.messages import AnyMessage
 
 from langchain_xingchen._flow_tools import UserIdFrom
 from langchain_xingchen._history_messages import PROVIDER, to_message
+from langchain_xingchen._memory_middleware import BailianMemoryMiddleware, BailianMemoryState
 from langchain_xingchen._platform_tools import connection
 from langchain_xingchen.chat_models import ChatXingchen
 from xingchen_core.characters import XingchenSettings
 from xingchen_core.characters.conversation import whole_history
 
-__all__ = ["XingchenHistoryMiddleware", "XingchenHistoryState"]
+__all__ = ["BailianMemoryMiddleware", "BailianMemoryState", "XingchenHistoryMiddleware", "XingchenHistoryState"]
 
 
 class XingchenHistoryState(AgentState[Any]):
@@ -158,4 +159,4 @@ class XingchenHistoryMiddleware(AgentMiddleware[XingchenHistoryState, Any, Any])
         await self.settings.aclose()
 
 
-__all__ = ["XingchenHistoryMiddleware", "XingchenHistoryState"]
+__all__ = ["BailianMemoryMiddleware", "BailianMemoryState", "XingchenHistoryMiddleware", "XingchenHistoryState"]

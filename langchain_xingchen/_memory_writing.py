@@ -1,0 +1,108 @@
+"""Sending conversations to long-term memory behind an agent's back, without losing sight of them."""
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any
+
+from xingchen_core import Call
+from xingchen_core.bailian import memory
+from xingchen_core.bailian.memory import AddEvent, MemorySettings
+
+logger = logging.getLogger("xingchen_core")
+
+OnError = Callable[[Exception], None]
+"""Told of what failed, in the thread that noticed."""
+
+USUAL_SECONDS = 30.0
+"""What the service has been seen to need for an add."""
+
+
+def warn(error: Exception) -> None:
+    """Log a failure. The agent goes on without long-term memory."""
+    logger.warning("bailian: long-term memory failed: %s", error)
+
+
+class MemoryWriter:
+    """Sends adds one after another, in the order in which they came, in a thread of its own.
+
+    A thread serves blocking and asyncio agents alike: a task would end with its loop, and the memory be lost. Before
+    the interpreter ends it sends what is waiting.
+    """
+
+    def __init__(self, settings: MemorySettings, on_error: OnError) -> None:
+        self._settings = settings
+        self._on_error = on_error
+        self._started: deque[tuple[float, AddEvent]] = deque(maxlen=1000)
+        self._thread = _thread()
+
+    def put(self, call: Call[AddEvent]) -> None:
+        """Have an add sent. Returns at once."""
+        self._thread.submit(self._send, call)
+
+    def flush(self, timeout: float) -> None:
+        """Wait until all that was put is stored, or has failed, which `on_error` is told."""
+        self._thread.submit(self._finish, timeout).result()
+
+    async def aflush(self, timeout: float) -> None:  # noqa: ASYNC109
+        """As `flush`."""
+        await asyncio.wrap_future(self._thread.submit(self._finish, timeout))
+
+    def close(self) -> None:
+        """Send what is waiting, and end the thread. The next `put` starts another."""
+        ended, self._thread = self._thread, _thread()
+        ended.shutdown()
+
+    async def aclose(self) -> None:
+        """As `close`."""
+        ended, self._thread = self._thread, _thread()
+        await asyncio.wrap_future(ended.submit(lambda: None))
+        ended.shutdown()
+
+    # In the thread
+
+    def _send(self, call: Call[AddEvent]) -> None:
+        with self._told():
+            self._started.append((time.monotonic(), self._settings.client().send(call)))
+        self._look()
+
+    def _look(self) -> None:
+        """Ask once about the oldest add, if it should have ended by now."""
+        if not self._started or time.monotonic() - self._started[0][0] < USUAL_SECONDS:
+            return
+        _, event = self._started.popleft()
+        with self._told():
+            event = self._settings.client().send(memory.get_event(event.id, user_id=event.user_id))
+            if event.is_pending:
+                self._started.append((time.monotonic(), event))
+            else:
+                self._settings.client().run(memory.wait_for_event(event))  # raises its failure
+
+    def _finish(self, timeout: float) -> None:
+        while self._started:
+            _, event = self._started.popleft()
+            with self._told():
+                self._settings.client().run(memory.wait_for_event(event, timeout=timeout))
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:  # noqa: BLE001  # whatever it is, someone is told
+            try:
+                self._on_error(error)
+            except Exception:  # nobody is there to raise it to
+                logger.exception("bailian: on_error failed")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Copy and pickle the settings; what is waiting stays here."""
+        return MemoryWriter, (self._settings, self._on_error)
+
+
+def _thread() -> ThreadPoolExecutor:
+    """Return an executor. It starts its one thread with the first job."""
+    return ThreadPoolExecutor(max_workers=1, thread_name_prefix="bailian-memory")
