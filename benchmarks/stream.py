@@ -34,7 +34,7 @@ from langchain_xingchen import ChatBailian, ChatBailianApp, ChatXingchen
 from llama_index_xingchen import Bailian, BailianApp, Xingchen
 
 TEXT = "今年"
-ID = "5d41402abc4b2a76b9719d911017c592"
+ID = "0123456789abcdef0123456789abcdef"
 
 
 def xingchen_event(at: int, last: bool) -> dict[str, Any]:
