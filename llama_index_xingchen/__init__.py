@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from llama_index_xingchen.bailian_tools import BailianToolSpec
     from llama_index_xingchen.beebot import Beebot
     from llama_index_xingchen.chat_stores import XingchenChatStore, XingchenDBChatStore
+    from llama_index_xingchen.indices import BailianIndex
     from llama_index_xingchen.llms import Xingchen
     from llama_index_xingchen.memory import BailianMemoryBlock
     from llama_index_xingchen.retrievers import BailianRetriever
@@ -34,6 +35,7 @@ _LAZY = {
     "Bailian": "llama_index_xingchen.bailian",
     "BailianApp": "llama_index_xingchen.bailian_app",
     "BailianAppQueryEngine": "llama_index_xingchen.app_query_engine",
+    "BailianIndex": "llama_index_xingchen.indices",
     "BailianMemoryBlock": "llama_index_xingchen.memory",
     "BailianRetriever": "llama_index_xingchen.retrievers",
     "BailianToolSpec": "llama_index_xingchen.bailian_tools",
@@ -65,6 +67,7 @@ __all__ = [
     "Bailian",
     "BailianApp",
     "BailianAppQueryEngine",
+    "BailianIndex",
     "BailianMemoryBlock",
     "BailianRetriever",
     "BailianToolSpec",
