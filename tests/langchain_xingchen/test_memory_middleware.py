@@ -15,10 +15,9 @@ from langchain_core.language_models import FakeListChatModel
 from langchain_core.messages import AIMessage, AnyMessage, BaseMessage, HumanMessage, SystemMessage, ToolMessage
 from langgraph.checkpoint.memory import InMemorySaver
 
-from langchain_xingchen import _memory_writing
 from langchain_xingchen._memory_middleware import newest_turn, spoken
 from langchain_xingchen.middleware import BailianMemoryMiddleware
-from xingchen_core import APIResponseError, ConfigurationError, NotFoundError
+from xingchen_core import ConfigurationError, NotFoundError
 from xingchen_core.emulator import Emulator
 
 Run = Callable[..., dict[str, Any]]
@@ -247,40 +246,6 @@ def test_an_add_that_is_refused(emulator: Emulator, make: Make, model: Model, ru
     assert len(told) == 1
 
 
-def test_an_add_that_fails_later(emulator: Emulator, make: Make, model: Model, run: Run) -> None:
-    """What the service fails to carry out is told by `flush`; what `on_error` raises there ends nothing."""
-    memory = emulator.bailian.memory
-    memory.polls_until_done, memory.event_outcome = 2, "FAILED"
-    told: list[Exception] = []
-
-    def note(error: Exception) -> None:
-        told.append(error)
-        raise RuntimeError
-
-    middleware = make(recalls=False, on_error=note)
-    run(create_agent(model, middleware=[middleware]), [("user", "我喜欢喝茶")], middleware)
-    assert [type(error) for error in told] == [APIResponseError]
-    assert "extraction failed" in str(told[0])
-
-
-def test_an_add_that_failed_is_told_with_a_later_turn(
-    emulator: Emulator, make: Make, model: Model, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Without a flush the service is asked once an add should have ended, and again if it has not."""
-    monkeypatch.setattr(_memory_writing, "USUAL_SECONDS", 0.0)
-    memory = emulator.bailian.memory
-    memory.polls_until_done, memory.event_outcome = 1, "FAILED"
-    told: list[Exception] = []
-    middleware = make(recalls=False, on_error=told.append)
-    agent = create_agent(model, middleware=[middleware])
-    agent.invoke({"messages": [("user", "我喜欢喝茶")]})
-    middleware.close()
-    assert told == []
-    agent.invoke({"messages": [("user", "我喜欢喝咖啡")]})
-    middleware.close()
-    assert [type(error) for error in told] == [APIResponseError]
-
-
 def test_the_agent_does_not_wait(emulator: Emulator, make: Make, model: Model, run: Run) -> None:
     """An agent has its answer while the add is still on its way; closing sends what waits."""
     middleware = make(recalls=False)
@@ -305,13 +270,6 @@ def test_closing_with_asyncio(emulator: Emulator, make: Make, model: Model) -> N
 
     asyncio.run(turns())
     assert [messages[0] for messages in stored(emulator)] == [("user", "一"), ("user", "二")]
-
-
-def test_nothing_starts_before_it_is_used(make: Make) -> None:
-    """Construction starts no thread."""
-    before = threading.active_count()
-    make()
-    assert threading.active_count() == before
 
 
 @pytest.mark.parametrize(
