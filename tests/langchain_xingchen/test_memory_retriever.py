@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from langchain_core.documents import Document
 from langchain_core.load import dumps
-from langchain_core.runnables import RunnablePassthrough
+from langchain_core.runnables import RunnableLambda, RunnablePassthrough
 from pydantic import ValidationError
 
 from langchain_xingchen import BailianMemoryRetriever
@@ -109,14 +109,14 @@ def test_the_user_of_the_run(make: MakeRetriever, emulator: Emulator, ask: Ask) 
     emulator.bailian.memory.add("u2", "喜欢喝咖啡")
     retriever = make(user_id_from=lambda config: config["configurable"].get("user_id", ""))
     assert texts(ask(retriever, "喜欢喝什么", config={"configurable": {"user_id": "u2"}})) == ["喜欢喝咖啡"]
-    chain = RunnablePassthrough() | retriever
-    assert texts(ask(chain, "喜欢喝什么", config={"configurable": {"user_id": "u1"}})) == ["喜欢喝茶"]
+    for chain in (RunnablePassthrough() | retriever, RunnableLambda(lambda query: retriever.invoke(query))):
+        assert texts(ask(chain, "喜欢喝什么", config={"configurable": {"user_id": "u1"}})) == ["喜欢喝茶"]
     with pytest.raises(ConfigurationError, match="user_id_from"):
         ask(retriever, "喜欢喝什么")
-    assert len(emulator.requests) == 2
+    assert len(emulator.requests) == 3
 
 
-@pytest.mark.parametrize("name", ["nonsense", "user_id", "library_id", "top_k"])
+@pytest.mark.parametrize("name", ["nonsense", "user_id", "library_id", "top_k", "query_timestamp"])
 def test_an_unknown_keyword(make: MakeRetriever, emulator: Emulator, ask: Ask, name: str) -> None:
     """What a call cannot say is not ignored; whose memories is not for it to say."""
     with pytest.raises(TypeError, match=name):

@@ -208,6 +208,8 @@ def test_refused_at_once(emulator: Emulator, tools: Tools, use: Use) -> None:
     """No key, nobody's memories, a misspelt argument; and what the model says wrongly is not sent."""
     with pytest.raises(ConfigurationError, match="DASHSCOPE_API_KEY"):
         BailianMemoryToolkit(user_id="u1")
+    with pytest.raises(ConfigurationError, match="API key"):
+        BailianMemoryToolkit(user_id="u1", access_key_id="testid", access_key_secret="testsecret")
     with pytest.raises(ConfigurationError, match="Whose"):
         BailianMemoryToolkit(api_key="test-key")
     with pytest.raises(ValidationError) as caught:
