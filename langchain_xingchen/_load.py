@@ -8,8 +8,10 @@ from langchain_xingchen.bailian import ChatBailian
 from langchain_xingchen.bailian_app import ChatBailianApp
 from langchain_xingchen.beebot import ChatBeebot
 from langchain_xingchen.chat_models import ChatXingchen
+from langchain_xingchen.memory_retriever import BailianMemoryRetriever
+from langchain_xingchen.retrievers import BailianRetriever
 
-CLASSES = (ChatBailian, ChatBailianApp, ChatBeebot, ChatXingchen)
+CLASSES = (BailianMemoryRetriever, BailianRetriever, ChatBailian, ChatBailianApp, ChatBeebot, ChatXingchen)
 
 
 def loads(text: str) -> Any:

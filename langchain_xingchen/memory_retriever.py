@@ -4,13 +4,12 @@ from typing import Any, Self
 
 from langchain_core.callbacks import AsyncCallbackManagerForRetrieverRun, CallbackManagerForRetrieverRun
 from langchain_core.documents import Document
-from langchain_core.retrievers import BaseRetriever
 from langchain_core.runnables import RunnableConfig, ensure_config
 from pydantic import Field, model_validator
 
 from langchain_xingchen._base import MODEL_CONFIG
 from langchain_xingchen._flow_tools import UserIdFrom, user_from
-from langchain_xingchen.retrievers import check_keywords
+from langchain_xingchen.retrievers import ServiceRetriever, check_keywords
 from xingchen_core import Call, ConfigurationError
 from xingchen_core.bailian import memory
 from xingchen_core.bailian.memory import MemoryNode, MemorySearch, MemorySettings
@@ -19,7 +18,7 @@ _WANTED = frozenset(("k", "min_score", "project_ids", "memory_types", "plan_vers
 """What a call may say otherwise. Whose memories are meant is never among it."""
 
 
-class BailianMemoryRetriever(BaseRetriever, MemorySettings):
+class BailianMemoryRetriever(ServiceRetriever, MemorySettings):
     """What Bailian's long-term memory (长期记忆) holds of a user, best first.
 
     ```python

@@ -1,6 +1,7 @@
 """`BailianRetriever`: a knowledge base on Bailian as a LangChain retriever."""
 
 from collections.abc import Set
+from dataclasses import is_dataclass
 from typing import Any, Self
 
 from langchain_core.callbacks import AsyncCallbackManagerForRetrieverRun, CallbackManagerForRetrieverRun
@@ -8,9 +9,11 @@ from langchain_core.documents import Document
 from langchain_core.rate_limiters import BaseRateLimiter
 from langchain_core.retrievers import BaseRetriever
 from pydantic import Field, model_validator
+from pydantic_core import to_jsonable_python
 
 from langchain_xingchen._base import MODEL_CONFIG
 from xingchen_core import Flow
+from xingchen_core._config import ACCESS_KEY_VARIABLES, plain_timeout
 from xingchen_core.bailian import knowledge
 from xingchen_core.bailian.knowledge import Filter, KnowledgeSettings, Rerank, RetrievedNode, RetrieveRequest, Route
 
@@ -21,7 +24,29 @@ _WANTED = RetrieveRequest.model_fields.keys() - {"query", *_WHERE}
 """What a call may say otherwise."""
 
 
-class BailianRetriever(BaseRetriever, KnowledgeSettings):
+class ServiceRetriever(BaseRetriever, KnowledgeSettings):
+    """A retriever that `dumps` writes without secrets and `langchain_xingchen.loads` revives."""
+
+    model_config = MODEL_CONFIG
+
+    @classmethod
+    def is_lc_serializable(cls) -> bool:
+        """Return True: `dumps` writes the settings."""
+        return True
+
+    @property
+    def lc_secrets(self) -> dict[str, str]:
+        """Which arguments are secrets, and the variable that holds each when the object is revived."""
+        return {"api_key": self.service.key_variable, **ACCESS_KEY_VARIABLES}
+
+    @property
+    def lc_attributes(self) -> dict[str, Any]:
+        """Nested settings as plain dicts, since `dumps` writes only what it knows."""
+        plain = {name: to_jsonable_python(v) for name, v in self if is_dataclass(v) or isinstance(v, Rerank)}
+        return plain if self.timeout is None else {**plain, "timeout": plain_timeout(self.timeout)}
+
+
+class BailianRetriever(ServiceRetriever):
     """Chunks of a knowledge base on Bailian (百炼知识库), best first.
 
     ```python

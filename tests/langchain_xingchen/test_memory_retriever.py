@@ -13,6 +13,7 @@ from langchain_core.load import dumps
 from langchain_core.runnables import RunnableLambda, RunnablePassthrough
 from pydantic import ValidationError
 
+import langchain_xingchen
 from langchain_xingchen import BailianMemoryRetriever
 from langchain_xingchen.memory_retriever import to_document
 from xingchen_core import AuthenticationError, ConfigurationError
@@ -167,3 +168,13 @@ def test_no_secret_is_shown(make: MakeRetriever) -> None:
     faces = f"{retriever!r}{retriever}{retriever.model_dump()}{retriever.model_dump_json()}{dumps(retriever)}"
     assert "test-key" not in faces
     assert "canary" not in faces
+
+
+def test_dumped_and_revived(make: MakeRetriever, emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All that shapes a search is there again; the key is the environment's."""
+    emulator.bailian.memory.add("u1", "喜欢喝茶")
+    text = dumps(make(plan_version="lite", memory_types=["observation"]))
+    monkeypatch.setenv("DASHSCOPE_API_KEY", "test-key")
+    with langchain_xingchen.loads(text) as revived:
+        assert (revived.plan_version, revived.memory_types, revived.user_id) == ("lite", ("observation",), "u1")
+        assert texts(revived.invoke("喜欢喝茶")) == ["喜欢喝茶"]

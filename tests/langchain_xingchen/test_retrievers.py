@@ -15,10 +15,11 @@ from langchain_core.rate_limiters import BaseRateLimiter
 from langchain_core.runnables import ConfigurableField
 from pydantic import ValidationError
 
+import langchain_xingchen
 from langchain_xingchen import BailianRetriever
 from langchain_xingchen.retrievers import to_document
 from xingchen_core import ConfigurationError, Message, NotFoundError, RateLimitError, UnsupportedOperationError
-from xingchen_core.bailian.knowledge import Condition, Rerank, RetrievedNode
+from xingchen_core.bailian.knowledge import Condition, Group, Rerank, RetrievedNode
 from xingchen_core.emulator import Emulator
 
 MakeRetriever = Callable[..., BailianRetriever]
@@ -274,3 +275,19 @@ def test_no_secret_is_shown(make: MakeRetriever) -> None:
         faces = f"{retriever!r}{retriever}{retriever.model_dump()}{retriever.model_dump_json()}{dumps(retriever)}"
         for secret in ("test-key", "testid", "testsecret", "canary"):
             assert secret not in faces
+
+
+@pytest.mark.parametrize("fields", [{}, SIGNED], ids=["key", "AccessKey"])
+def test_dumped_and_revived(make: MakeRetriever, monkeypatch: pytest.MonkeyPatch, fields: dict[str, str]) -> None:
+    """All that shapes a query is there again; the secrets are the environment's, and in no dump."""
+    filters = Group("and", (Condition("tags", "in", ["发票指南"]), Condition("author", "eq", "演示")))
+    retriever = make(filters=filters, rerank=Rerank(model="qwen3-rerank"), k=2, timeout=7.0, **fields)
+    text = dumps(retriever)
+    assert "test" not in text
+    monkeypatch.setenv("DASHSCOPE_API_KEY", "test-key")
+    monkeypatch.setenv("ALIBABA_CLOUD_ACCESS_KEY_ID", "testid")
+    monkeypatch.setenv("ALIBABA_CLOUD_ACCESS_KEY_SECRET", "testsecret")
+    with langchain_xingchen.loads(text) as revived:
+        assert (revived.filters, revived.rerank, revived.k) == (filters, Rerank(model="qwen3-rerank"), 2)
+        assert revived.timeout == 7.0
+        assert titles(revived.invoke("退货 发票")) == ["发票指南"]
