@@ -108,7 +108,7 @@ class XingchenChatModel(BaseChatModel, ConnectionSettings):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        client = await self._loaded_async_client()
+        client = await loaded_async_client(self)
         with model_errors():
             if self._has_plain(kwargs):
                 call = await client.run(self._chat(messages, stop, **kwargs))
@@ -146,7 +146,7 @@ class XingchenChatModel(BaseChatModel, ConnectionSettings):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> AsyncIterator[ChatGenerationChunk]:
-        client, provider = await self._loaded_async_client(), self.provider
+        client, provider = await loaded_async_client(self), self.provider
         listeners = kwargs.pop(LISTENERS, run_manager)
         with model_errors():
             if self._has_stream(kwargs):
@@ -162,22 +162,6 @@ class XingchenChatModel(BaseChatModel, ConnectionSettings):
                     if run_manager:
                         await run_manager.on_llm_new_token(delta.text, chunk=chunk)
                     yield chunk
-
-    async def _loaded_async_client(self) -> "AsyncClient":
-        """As `async_client`. A process's first one imports httpx: a tenth of a second not to be taken from the loop."""
-        if "xingchen_core._client" not in sys.modules:
-            loop = asyncio.get_running_loop()
-            loaded = loop.create_future()
-
-            def load() -> None:
-                try:
-                    import_module("xingchen_core._client")
-                finally:
-                    loop.call_soon_threadsafe(loaded.set_result, None)
-
-            threading.Thread(target=load).start()  # not the loop's executor, whose threads would stay
-            await loaded
-        return self.async_client()
 
     # LangChain decides about caching and streaming in these two, from the instance alone. What a call adds
     # (a session, several answers) can change both.
@@ -241,3 +225,23 @@ def _plain(value: Any) -> Any:
     if isinstance(value, BaseModel):
         return value.model_dump(mode="json", exclude_none=True)
     return [_plain(item) for item in value] if isinstance(value, (list, tuple)) else value
+
+
+async def loaded_async_client(settings: ConnectionSettings) -> "AsyncClient":
+    """Return the async client of an object.
+
+    A process's first one imports httpx: a tenth of a second not to be taken from the loop.
+    """
+    if "xingchen_core._client" not in sys.modules:
+        loop = asyncio.get_running_loop()
+        loaded = loop.create_future()
+
+        def load() -> None:
+            try:
+                import_module("xingchen_core._client")
+            finally:
+                loop.call_soon_threadsafe(loaded.set_result, None)
+
+        threading.Thread(target=load).start()  # not the loop's executor, whose threads would stay
+        await loaded
+    return settings.async_client()

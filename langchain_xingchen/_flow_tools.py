@@ -10,7 +10,7 @@ from langchain_core.tools import BaseTool, ToolException
 from langchain_core.tools.base import ArgsSchema
 from pydantic import Field, SkipValidation
 
-from langchain_xingchen._base import MODEL_CONFIG
+from langchain_xingchen._base import MODEL_CONFIG, loaded_async_client
 from xingchen_core import ConfigurationError, Flow, XingchenError
 from xingchen_core._config import ConnectionSettings
 
@@ -68,4 +68,4 @@ class FlowTool(ServiceTool):
 
     async def _arun(self, *args: Any, config: RunnableConfig, **named: Any) -> tuple[str, Any]:
         with self._tool_errors():
-            return await self.async_client().run(self._flow(config, *args, **named))
+            return await (await loaded_async_client(self)).run(self._flow(config, *args, **named))

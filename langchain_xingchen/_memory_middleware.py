@@ -10,6 +10,7 @@ from langchain_core.messages import AnyMessage, SystemMessage
 from langgraph.config import get_config
 from langgraph.runtime import Runtime
 
+from langchain_xingchen._base import loaded_async_client
 from langchain_xingchen._flow_tools import UserIdFrom, user_from
 from langchain_xingchen._memory_writing import MemoryWriter, OnError, warn
 from langchain_xingchen.memory_retriever import require_key
@@ -127,7 +128,7 @@ class BailianMemoryMiddleware(AgentMiddleware[BailianMemoryState, Any, Any]):
         search, found = self._recall(state["messages"]), None
         try:
             if search:
-                found = await self.settings.async_client().send(search)
+                found = await (await loaded_async_client(self.settings)).send(search)
         except XingchenError as error:
             self.on_error(error)
         return _recalled(found)

@@ -7,7 +7,7 @@ from langchain_core.documents import Document
 from langchain_core.runnables import RunnableConfig, ensure_config
 from pydantic import Field, model_validator
 
-from langchain_xingchen._base import MODEL_CONFIG
+from langchain_xingchen._base import MODEL_CONFIG, loaded_async_client
 from langchain_xingchen._flow_tools import UserIdFrom, user_from
 from langchain_xingchen.retrievers import ServiceRetriever, check_keywords
 from xingchen_core import Call, ConfigurationError
@@ -89,7 +89,7 @@ class BailianMemoryRetriever(ServiceRetriever, MemorySettings):
     async def _aget_relevant_documents(
         self, query: str, *, run_manager: AsyncCallbackManagerForRetrieverRun, **wanted: Any
     ) -> list[Document]:
-        found = await self.async_client().send(self._search(query, **wanted))
+        found = await (await loaded_async_client(self)).send(self._search(query, **wanted))
         return list(map(to_document, found.nodes))
 
     def _search(self, query: str, *, user_id: str, **wanted: Any) -> Call[MemorySearch]:

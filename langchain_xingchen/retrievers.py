@@ -11,7 +11,7 @@ from langchain_core.retrievers import BaseRetriever
 from pydantic import Field, model_validator
 from pydantic_core import to_jsonable_python
 
-from langchain_xingchen._base import MODEL_CONFIG
+from langchain_xingchen._base import MODEL_CONFIG, loaded_async_client
 from xingchen_core import Flow
 from xingchen_core._config import ACCESS_KEY_VARIABLES, plain_timeout
 from xingchen_core.bailian import knowledge
@@ -127,7 +127,7 @@ class BailianRetriever(ServiceRetriever):
         flow = self._retrieve(query, wanted)
         if self.rate_limiter:
             await self.rate_limiter.aacquire(blocking=True)
-        return list(map(to_document, await self.async_client().run(flow)))
+        return list(map(to_document, await (await loaded_async_client(self)).run(flow)))
 
     def _retrieve(self, query: str, wanted: dict[str, Any]) -> Flow[tuple[RetrievedNode, ...]]:
         check_keywords(wanted, _WANTED)
