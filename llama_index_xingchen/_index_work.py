@@ -9,7 +9,6 @@ from llama_index.core.schema import BaseNode, MetadataMode
 from tqdm.auto import tqdm  # type: ignore[import-untyped]  # as LlamaIndex's own bars
 
 from xingchen_core import APIResponseError, ConfigurationError, Flow, NotFoundError, XingchenError
-from xingchen_core._errors import status_error
 from xingchen_core.bailian import knowledge
 
 
@@ -150,8 +149,7 @@ def find(ref_doc_id: str, documents: Sequence[knowledge.DocumentStatus], file_na
     names = {file_name, file_name.rpartition(".")[0]}  # lists leave out the extension, as chunks do, or they do not
     named = [document.id for document in documents if document.name in names]
     if not named:
-        text = f"The knowledge base has no document {ref_doc_id!r}."
-        raise status_error(NotFoundError, text, status_code=404, service="bailian")
+        raise NotFoundError(f"The knowledge base has no document {ref_doc_id!r}.", status_code=404, service="bailian")
     if len(named) > 1:
         raise ConfigurationError(f"{len(named)} documents are called {file_name!r}: name one of {', '.join(named)}.")
     return named[0]
