@@ -5,7 +5,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
-from llama_index.core.schema import BaseNode, MetadataMode
+from llama_index.core.schema import BaseNode, MetadataMode, TransformComponent
 from tqdm.auto import tqdm  # type: ignore[import-untyped]  # as LlamaIndex's own bars
 
 from xingchen_core import APIResponseError, ConfigurationError, Flow, NotFoundError, XingchenError
@@ -170,3 +170,10 @@ def removal(index_id: str, files: Sequence[str], *, with_file: bool, signed_for:
     if with_file:
         for file_id in files:
             yield knowledge.delete_file(file_id, signed_for=signed_for)
+
+
+class AsItIs(TransformComponent):
+    """In place of LlamaIndex's splitter: documents go whole, and the service cuts them."""
+
+    def __call__(self, nodes: Sequence[BaseNode], **kwargs: Any) -> Sequence[BaseNode]:
+        return nodes

@@ -10,7 +10,7 @@ from llama_index.core.schema import BaseNode, Document, TransformComponent
 from llama_index.core.storage.docstore.types import RefDocInfo
 from llama_index.core.storage.storage_context import StorageContext
 
-from llama_index_xingchen._index_work import Filling, documents_of, find, name_of, removal, sources
+from llama_index_xingchen._index_work import AsItIs, Filling, documents_of, find, name_of, removal, sources
 from llama_index_xingchen.retrievers import BailianRetriever
 from xingchen_core import ConfigurationError, Flow, UnsupportedOperationError, XingchenError
 from xingchen_core.bailian import knowledge
@@ -88,7 +88,7 @@ class BailianIndex(BaseManagedIndex):
             storage_context=context,
             show_progress=show_progress,
             callback_manager=callback_manager or CallbackManager(),
-            transformations=[_AsItIs()],
+            transformations=[AsItIs()],
         )
         self._filling = Filling(
             show_progress=show_progress,
@@ -127,23 +127,18 @@ class BailianIndex(BaseManagedIndex):
     async def afrom_documents(
         cls,
         documents: Sequence[Document],
-        storage_context: StorageContext | None = None,
-        show_progress: bool = False,
-        callback_manager: CallbackManager | None = None,
-        transformations: list[TransformComponent] | None = None,
         *,
         index_name: str,
         index_options: Mapping[str, Any] | None = None,
         **kwargs: Any,
     ) -> Self:
-        """As `from_documents`."""
-        options = {"storage_context": storage_context, "show_progress": show_progress, **kwargs}
-        index = cls._new(index_name, transformations, callback_manager=callback_manager, **options)
+        """As `from_documents`, whose other arguments are given by name here."""
+        index = cls._new(index_name, **kwargs)
         await index.settings.async_client().run(index._make(documents, index_options or {}))
         return index
 
     @classmethod
-    def _new(cls, index_name: str, transformations: list[TransformComponent] | None, **options: Any) -> Self:
+    def _new(cls, index_name: str, transformations: list[TransformComponent] | None = None, **options: Any) -> Self:
         if transformations:
             raise UnsupportedOperationError("The service cuts documents itself: pass chunking=... (Chunking).")
         return cls(index_name=index_name, **options)
@@ -318,10 +313,3 @@ class BailianIndex(BaseManagedIndex):
         index_id = yield from self._resolve()
         for start in range(0, len(node_ids), 10):
             yield knowledge.delete_chunks(index_id, node_ids[start : start + 10], signed_for=self._filling.signed_for)
-
-
-class _AsItIs(TransformComponent):
-    """In place of LlamaIndex's splitter: documents go whole, and the service cuts them."""
-
-    def __call__(self, nodes: Sequence[BaseNode], **kwargs: Any) -> Sequence[BaseNode]:
-        return nodes
