@@ -83,7 +83,7 @@ class Exchange:
             content = urlencode(sorted(call.form.items())).encode()
             headers["Content-Type"] = "application/x-www-form-urlencoded"
         elif call.json is not None:
-            content = to_json(call.json)
+            content = _json(call.json)
             headers["Content-Type"] = "application/json"
         headers["Accept"] = "text/event-stream" if stream else "application/json"
         if stream:
@@ -233,6 +233,16 @@ class Exchange:
 
     def _auth_of(self, call: Request) -> httpx.Auth | None:
         return self._auth if call.is_signed else None
+
+
+def _json(body: Any) -> bytes:
+    try:
+        return to_json(body)
+    except ValueError as error:
+        raise ConfigurationError(
+            f"The request cannot be written as JSON: {excerpt(str(error))}. Texts must be whole characters (no lone "
+            "surrogates), and other values plain data."
+        ) from error
 
 
 def is_event_stream(response: httpx.Response) -> bool:

@@ -5,6 +5,7 @@ import gzip
 import logging
 import pickle
 from collections.abc import Callable, Generator
+from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -80,6 +81,15 @@ async def test_headers_have_one_spelling(connect: Connect) -> None:
     assert headers.get_list("x-toy") == ["mine"]
     assert headers.get_list("accept") == ["application/json"]
     assert headers.get_list("x-route") == ["ask"]
+
+
+@pytest.mark.parametrize("body", [{"text": "半个\ud83d"}, {"value": object()}], ids=["surrogate", "object"])
+async def test_a_body_that_cannot_be_sent(connect: Connect, body: dict[str, Any]) -> None:
+    """What JSON cannot hold is refused with advice, and nothing is sent."""
+    with RawServer(json_answer(b"{}")) as server, pytest.raises(ConfigurationError, match="written as JSON") as caught:
+        await connect(server.url).send(replace(ask(), json=body))
+    assert "lone surrogates" in str(caught.value)
+    assert server.requests == []
 
 
 @pytest.mark.parametrize(
