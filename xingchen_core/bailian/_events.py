@@ -39,7 +39,9 @@ def event_body(event: ServerSentEvent, text: str = "") -> dict[str, Any] | None:
             partial_text=text,
         )
     if event.event == "error" or (body.get("code") and body.get("output") is None):
-        error = failure(_told_status(event), str(body.get("code") or ""), str(body.get("message") or ""), None)
+        told = body["error"] if isinstance(body.get("error"), dict) else body  # as the compatible endpoint has it
+        code, message = told.get("code") or told.get("type"), told.get("message")
+        error = failure(_told_status(event), str(code or ""), str(message or ""), None)
         error.service = BAILIAN.name
         error.request_id = body.get("request_id")
         error.partial_text = text

@@ -8,8 +8,10 @@ import logging
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from xingchen_core._errors import APIResponseError
 from xingchen_core._sse import ServerSentEvent
 from xingchen_core.bailian._events import cut_short, event_body, is_final
+from xingchen_core.bailian._service import BAILIAN
 from xingchen_core.bailian.app_models import AppRequest
 from xingchen_core.bailian.app_thoughts import Thoughts
 from xingchen_core.bailian.references import citations, retrieved
@@ -21,7 +23,10 @@ logger = logging.getLogger("xingchen_core")
 
 def read_reply(body: Mapping[str, Any], request: AppRequest) -> ChatReply:
     """Return a whole answer: a stream of one event. What nodes did is told of streams only, while it happens."""
-    delta = AppReader(request).last(body["output"], body)
+    output = body["output"]
+    if output.get("text") is None and not is_final(output.get("finish_reason")):
+        raise APIResponseError("The service answered without an answer.", service=BAILIAN.name)
+    delta = AppReader(request).last(output, body)
     (delta.additional or {}).pop("workflow_messages", None)
     return gathered([delta])
 

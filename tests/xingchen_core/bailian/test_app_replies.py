@@ -60,6 +60,14 @@ def test_whole_without_output(body: dict[str, Any]) -> None:
         read_reply(body, question())
 
 
+@pytest.mark.parametrize("told", [{}, {"text": None, "finish_reason": "null"}, {"session_id": SESSION}], ids=str)
+def test_whole_without_text_or_reason(told: dict[str, Any]) -> None:
+    """Neither a text nor an end: no answer came, which is an error and no empty answer."""
+    with pytest.raises(APIResponseError, match="without an answer") as caught:
+        read_reply({"output": told}, question())
+    assert caught.value.service == "bailian"
+
+
 def test_null_members() -> None:
     """What the documents show as null is nothing."""
     nothing = {"thoughts": None, "doc_references": None, "workflow_message": None}

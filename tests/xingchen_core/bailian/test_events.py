@@ -50,6 +50,8 @@ def test_marks_of_gateways_are_nothing(wire: str) -> None:
         ('event:error\ndata:{"code":"InvalidParameter","request_id":"r"}\n', BadRequestError, 400),
         ('event:result\n:HTTP_STATUS/200\ndata:{"code":"AccessDenied","request_id":"r"}\n', PermissionDeniedError, 403),
         ('event:error\n:HTTP_STATUS/500\ndata:{"request_id":"r"}\n', InternalServerError, 500),
+        ('event:error\ndata:{"error":{"code":"Throttling"},"request_id":"r"}\n', RateLimitError, 429),
+        ('event:error\ndata:{"error":{"type":"Arrearage"},"request_id":"r"}\n', BillingError, 400),
     ],
 )
 def test_an_error_under_http_200(wire: str, kind: type[APIStatusError], status: int) -> None:
