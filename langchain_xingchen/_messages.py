@@ -75,7 +75,7 @@ def _block_text(block: str | dict[Any, Any], role: str) -> str:
         return block
     kind = block.get("type")
     if kind in ("text", "input_text", "output_text") or (kind is None and "text" in block):
-        return str(block.get("text", ""))
+        return str(block.get("text") or "")
     if kind in SILENT:
         return ""
     raise UnsupportedOperationError(

@@ -26,6 +26,7 @@ _TEXT = ("text", "input_text", "output_text")
 _MEDIA_TYPES = {
     "image": "image",
     "image_url": "image",
+    "input_image": "image",
     "video": "video",
     "video_url": "video",
     "audio": "audio",
@@ -100,7 +101,7 @@ def _part(block: str | dict[Any, Any], role: str) -> dict[str, Any] | None:
         return None  # of an answer, maybe another provider's, only the text is said again
     beside = {name: value for name in _BESIDE if (value := _told(block, name)) is not None}
     if kind in _TEXT:
-        return {"text": str(block.get("text", "")), **beside}
+        return {"text": str(block.get("text") or ""), **beside}
     if kind in _MEDIA_TYPES and (url := _url(block, _MEDIA_TYPES[kind])):
         return {_MEDIA_TYPES[kind]: url, **beside}
     raise UnsupportedOperationError(
@@ -138,7 +139,7 @@ def _result_text(block: str | dict[Any, Any]) -> str:
         return block
     kind = block.get("type")
     if kind in _TEXT or (kind is None and "text" in block):
-        return str(block.get("text", ""))
+        return str(block.get("text") or "")
     if kind in _MEDIA_TYPES or kind == "file":
         raise UnsupportedOperationError(
             f"A tool message holds a block of type {kind!r}; a tool's result is text. Return a text, and send the "

@@ -1,5 +1,7 @@
 """LangChain's messages as a model's: content of every kind, calls and their results, what is left out or refused."""
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -76,6 +78,7 @@ def test_unknown_roles_are_refused(message: BaseMessage) -> None:
         ({"type": "image", "source": {"type": "url", "url": URL}}, {"image": URL}),
         ({"type": "image_url", "image_url": {"url": URL}}, {"image": URL}),
         ({"type": "image_url", "image_url": URL}, {"image": URL}),
+        ({"type": "input_image", "image_url": URL}, {"image": URL}),
         ({"type": "image", "image": "oss://bucket/a.png"}, {"image": "oss://bucket/a.png"}),
         (create_video_block(url="https://example.com/a.mp4"), {"video": "https://example.com/a.mp4"}),
         (create_video_block(base64="QUJD", mime_type="video/webm"), {"video": "data:video/webm;base64,QUJD"}),
@@ -180,7 +183,13 @@ def test_results_are_text(content: Any, text: str) -> None:
     assert (sent.role, sent.content, sent.tool_call_id) == ("tool", text, "call_1")
 
 
-@pytest.mark.parametrize("kind", ["image", "image_url", "audio", "video", "file"])
+@pytest.mark.parametrize("message", [HumanMessage, AIMessage, partial(ToolMessage, tool_call_id="call_1")])
+def test_a_text_of_null_is_none(message: Callable[..., BaseMessage]) -> None:
+    """Stored messages of other providers have such blocks; the word "None" is nothing anybody said."""
+    assert converted(message([{"type": "text", "text": None}, {"type": "text", "text": "晴"}])).content == "晴"
+
+
+@pytest.mark.parametrize("kind", ["image", "image_url", "input_image", "audio", "video", "file"])
 def test_results_hold_no_media(kind: str) -> None:
     """The service would take the base64 for text and bill it."""
     with pytest.raises(UnsupportedOperationError, match="send the medium in a human message"):

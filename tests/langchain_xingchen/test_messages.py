@@ -70,6 +70,7 @@ def test_results_are_named_after_their_calls() -> None:
         ([{"type": "text", "text": "今天"}, {"type": "text", "text": "天气"}], "今天天气"),
         (["今天", {"text": "天气"}], "今天天气"),
         ([{"type": "text", "text": "杭州", "annotations": []}], "杭州"),
+        ([{"type": "text", "text": None}, {"type": "text", "text": "好"}], "好"),
         ([], ""),
         # What an earlier answer thought or called, maybe another provider's, is not said again.
         ([{"type": "reasoning", "reasoning": "想想"}, {"type": "text", "text": "好"}], "好"),
