@@ -116,6 +116,14 @@ def test_attached(emulator: Emulator, do: Do, connection: dict[str, Any]) -> Non
         assert index.index_id == "kbdemo0001"
 
 
+def test_no_such_index(do: Do, connection: dict[str, Any], emulator: Emulator) -> None:
+    """A name that nothing has is an error, before anything is uploaded; no id is made up."""
+    index = BailianIndex(index_name="无此", **connection)
+    with pytest.raises(NotFoundError, match="无此"):
+        do(index, "insert", document("新", "新"))
+    assert [request.path.rpartition("/")[2] for request in emulator.requests] == ["list"]
+
+
 def test_documents_by_the_services_names(emulator: Emulator, do: Do, connection: dict[str, Any]) -> None:
     """In another process a document is known by the service's id, or by its file's name."""
     index = BailianIndex("kbdemo0001", **connection)
@@ -185,10 +193,15 @@ def test_imports_that_fail(emulator: Emulator, do: Do, connection: dict[str, Any
     index = BailianIndex(made.index_id, **connection)
     assert names(emulator, index) == ["好.txt"]
     assert "坏.txt" not in [file.name for file in knowledge.files.values()]
-    knowledge.failing_imports = {"好.txt"}
+    knowledge.failing_imports = {"好.txt", "坏.txt"}
     with pytest.raises(DocumentsFailedError):
         do(index, "update_ref_doc", document("好", "更好"))
     assert texts(index, "好") == ["好"]
+    with pytest.raises(DocumentsFailedError):
+        do(index, "insert", bad)
+    knowledge.failing_imports = set()
+    assert do(index, "refresh_ref_docs", [bad]) == [True]  # what failed is not known as done
+    assert texts(index, "坏") == ["坏"]
 
 
 def test_files_that_cannot_be_read(emulator: Emulator, do: Do, connection: dict[str, Any]) -> None:
