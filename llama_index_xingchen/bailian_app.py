@@ -34,7 +34,8 @@ class BailianApp(XingchenLLM, AppParameters, BailianSettings):
 
     The fields are those of `AppParameters` (what is asked), `BailianSettings` (how) and LlamaIndex's own; each of the
     first may also be given per call. Tools are given to an application in the console, so agents that bring their own
-    reason in text (ReAct). What `biz_params` passes to tools holds tokens of users and is in no dump.
+    reason in text (ReAct). What `biz_params` passes to tools holds tokens of users and is in no dump. Given per call,
+    it is in LlamaIndex's events and traces, as every keyword is: where those are kept, give it to a `BailianApp`.
 
     Of a response, `raw` holds `session_id`, `request_id`, `app_id`, `model_name`, `finish_reason`, `usage` (summed over
     the calls of models in `usage_models`), `doc_references` (as sent), `citations`, `thoughts` and `workflow_nodes`. In

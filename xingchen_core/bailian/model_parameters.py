@@ -22,10 +22,10 @@ Endpoint = Literal["auto", "text", "multimodal", "compatible"]
 
 def _stop(value: Any) -> Any:
     if isinstance(value, str):
-        return [value]
+        value = [value] if value else None
     if isinstance(value, (list, tuple)) and len({type(one) for one in value}) > 1:
         raise ValueError("stop takes texts or token ids, not both in one list")
-    return value
+    return value or None  # callers without a wish may say so by an empty list
 
 
 class ModelParameters(BaseModel):

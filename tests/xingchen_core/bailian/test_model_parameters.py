@@ -61,6 +61,12 @@ def test_the_model_has_a_default_and_two_names() -> None:
     assert ModelParameters(model_name="qwen-max").model == "qwen-max"  # type: ignore[call-arg]
 
 
+@pytest.mark.parametrize("stop", ["", [], None], ids=repr)
+def test_an_empty_stop_is_none(stop: Any) -> None:
+    """Frameworks that have nothing to stop at give an empty list."""
+    assert "stop" not in _parameters(stop=stop)
+
+
 def test_a_single_stop_is_a_list() -> None:
     """The service takes both; one form is enough to read."""
     assert _parameters(stop="END")["stop"] == ["END"]
