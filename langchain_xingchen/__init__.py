@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from langchain_xingchen.memory_tools import BailianMemoryToolkit
     from langchain_xingchen.retrievers import BailianRetriever
     from langchain_xingchen.tools import XingchenCharacterTool, XingchenToolkit
+    from xingchen_core.bailian import RagOptions
     from xingchen_core.characters import (
         Character,
         GroupChat,
@@ -48,6 +49,7 @@ _LAZY = {
     "XingchenToolkit": "langchain_xingchen.tools",
     "init_xingchen_model": "langchain_xingchen._factory",
     "loads": "langchain_xingchen._load",
+    "RagOptions": "xingchen_core.bailian",
     **dict.fromkeys(
         ("Character", "GroupChat", "GroupMember", "Memory", "MemoryTag", "Scenario"), "xingchen_core.characters"
     ),
@@ -83,6 +85,7 @@ __all__ = [
     "GroupMember",
     "Memory",
     "MemoryTag",
+    "RagOptions",
     "Scenario",
     "XingchenCharacterTool",
     "XingchenChatMessageHistory",

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from llama_index_xingchen.memory import BailianMemoryBlock
     from llama_index_xingchen.retrievers import BailianRetriever
     from llama_index_xingchen.tools import XingchenToolSpec
+    from xingchen_core.bailian import RagOptions
     from xingchen_core.characters import (
         Character,
         GroupChat,
@@ -43,6 +44,7 @@ _LAZY = {
     "Xingchen": "llama_index_xingchen.llms",
     **dict.fromkeys(("XingchenChatStore", "XingchenDBChatStore"), "llama_index_xingchen.chat_stores"),
     "XingchenToolSpec": "llama_index_xingchen.tools",
+    "RagOptions": "xingchen_core.bailian",
     **dict.fromkeys(
         ("Character", "GroupChat", "GroupMember", "Memory", "MemoryTag", "Scenario"), "xingchen_core.characters"
     ),
@@ -77,6 +79,7 @@ __all__ = [
     "GroupMember",
     "Memory",
     "MemoryTag",
+    "RagOptions",
     "Scenario",
     "Xingchen",
     "XingchenChatStore",
