@@ -99,7 +99,8 @@ def read_failure(status: int, body: Any) -> APIStatusError | None:
     code = str(told.get("code") or told.get("type") or "")
     if status < 400 and (not code or body.get("output") is not None or "choices" in body):
         return None
-    return failure(status, code, str(told.get("message") or ""), body.get("request_id") or body.get("id"))
+    message = told.get("message") or (inner if isinstance(inner, str) else "")  # a text: some gateway's
+    return failure(status, code, str(message), body.get("request_id") or body.get("id"))
 
 
 def failure(status: int, code: str, message: str, request_id: str | None) -> APIStatusError:

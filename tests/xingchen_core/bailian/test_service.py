@@ -124,6 +124,13 @@ def test_the_compatible_endpoint_nests_its_errors() -> None:
     assert error.code == "invalid_api_key"
 
 
+def test_the_words_of_a_gateway_are_told() -> None:
+    """A gateway in front of the service may name its error by a text alone; the status says what kind it is."""
+    error = read_failure(403, {"error": "quota of this department used up"})
+    assert isinstance(error, PermissionDeniedError)
+    assert error.message == "quota of this department used up"
+
+
 def test_a_code_beside_an_answer_is_no_failure() -> None:
     """Some documented answers hold an empty `code`, or one beside the output."""
     assert read_failure(200, {"code": "", "output": {}}) is None
