@@ -7,6 +7,8 @@ import re
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from pydantic_core import to_json
+
 from xingchen_core._errors import APIResponseError
 from xingchen_core._sse import ServerSentEvent
 from xingchen_core.bailian._events import cut_short, event_body, is_final
@@ -38,7 +40,7 @@ def _answer(choice: dict[str, Any], request: ModelRequest, metadata: dict[str, A
     text, parts = flat(message.get("content"))
     reason = choice.get("finish_reason")
     calls = joined_calls(
-        ToolCallPiece(at, call["function"].get("arguments") or "", call["function"]["name"], call.get("id") or None)
+        ToolCallPiece(at, _arguments(call["function"]), call["function"]["name"], call.get("id") or None)
         for at, call in enumerate(message.get("tool_calls") or ())
     )
     logprobs = (choice.get("logprobs") or {}).get("content")
@@ -50,6 +52,12 @@ def _answer(choice: dict[str, Any], request: ModelRequest, metadata: dict[str, A
         metadata={"logprobs": {"content": logprobs}} if logprobs else {},
         additional=_additional(text, parts, metadata.get("search_info"), request),
     )
+
+
+def _arguments(function: dict[str, Any]) -> str:
+    """Return the arguments of a call, or a piece of them, as text. Models of third parties may write the object."""
+    found = function.get("arguments") or ""
+    return found if isinstance(found, str) else to_json(found).decode()
 
 
 def _text_choice(output: dict[str, Any]) -> dict[str, Any]:
@@ -243,7 +251,7 @@ class ModelReader:
             function: dict[str, Any] = call.get("function") or {}
             index: int = at if call.get("index") is None else call["index"]
             known = self._calls.get(index) or self._calls.setdefault(index, _RunningCall())
-            arguments: str = function.get("arguments") or ""
+            arguments = _arguments(function)
             if self._is_cumulative:
                 arguments = known.arguments.feed(arguments) if arguments else ""
             name: str = function.get("name") or ""

@@ -143,6 +143,13 @@ def test_spaces_of_arguments_count() -> None:
     assert gathered(found).answers[0].tool_calls[0].arguments == {"city": "New York"}
 
 
+def test_arguments_that_are_no_text() -> None:
+    """An object in place of its JSON becomes the text that pieces hold, which frameworks join."""
+    call = fragment(0, "", "f", "call_a") | {"function": {"name": "f", "arguments": {"城市": "杭州"}}}
+    found = _stream(said("", "tool_calls", tool_calls=[call]))
+    assert found[-1].pieces == (ToolCallPiece(0, '{"城市":"杭州"}', "f", "call_a"),)
+
+
 def test_a_repeated_name_is_said_once() -> None:
     """A gateway that repeats id and name in every piece makes no "ff" of an "f"."""
     found = _stream(

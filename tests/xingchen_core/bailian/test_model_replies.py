@@ -89,6 +89,14 @@ def test_arguments_need_not_be_json() -> None:
     assert answer.tool_calls == (ToolCall("f", {}, "call_a", written='{"a": '),)
 
 
+def test_arguments_that_are_no_text() -> None:
+    """Not documented, but an object where its JSON should be says the same."""
+    call = fragment(0, "", "f", "call_a") | {"function": {"name": "f", "arguments": {"城市": "杭州"}}}
+    assert _reply(_body(_choice("", tool_calls=[call]))).answers[0].tool_calls == (
+        ToolCall("f", {"城市": "杭州"}, "call_a"),
+    )
+
+
 def test_thoughts_beside_calls() -> None:
     """Neither hides the other."""
     calls = [fragment(0, "{}", "f", "call_a")]
