@@ -22,10 +22,10 @@ Endpoint = Literal["auto", "text", "multimodal", "compatible"]
 
 def _stop(value: Any) -> Any:
     if isinstance(value, str):
-        value = [value] if value else None
+        return [value] if value else []
     if isinstance(value, (list, tuple)) and len({type(one) for one in value}) > 1:
         raise ValueError("stop takes texts or token ids, not both in one list")
-    return value or None  # callers without a wish may say so by an empty list
+    return value
 
 
 class ModelParameters(BaseModel):
@@ -179,6 +179,8 @@ def wire_parameters(request: ModelRequest, *, native: bool) -> dict[str, Any]:
         UnsupportedOperationError: A native endpoint cannot be told to call one of several functions.
     """
     parameters = {name: value for name in _SENT if (value := getattr(request, name)) is not None}
+    if not request.stop:  # frameworks that have nothing to stop at give an empty list
+        parameters.pop("stop", None)
     if request.n > 1:
         parameters["n"] = request.n
     if request.tools:
