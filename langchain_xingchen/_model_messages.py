@@ -96,7 +96,7 @@ def _part(block: str | dict[Any, Any], role: str) -> dict[str, Any] | None:
         return {"text": block} if block else None
     kind = block.get("type")
     if kind is None and any(key in block for key in ("text", *MEDIA)):
-        return dict(block)  # a native part
+        return {name: value for name, value in block.items() if value is not None} or None  # a native part
     if kind in SILENT or (role == "assistant" and kind not in _TEXT):
         return None  # of an answer, maybe another provider's, only the text is said again
     beside = {name: value for name in _BESIDE if (value := _told(block, name)) is not None}

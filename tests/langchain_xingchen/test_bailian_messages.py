@@ -108,6 +108,7 @@ def test_texts_alone_stay_a_text() -> None:
     assert converted(HumanMessage(["甲", {"type": "text", "text": "乙"}, {"text": "丙"}])).content == "甲乙丙"
     assert converted(HumanMessage([{"type": "input_text", "text": "甲"}])).content == "甲"
     assert converted(HumanMessage([])).content == ""
+    assert converted(HumanMessage([{"text": None}, "甲"])).content == "甲"
     assert converted(HumanMessage([""])).content == ""
 
 

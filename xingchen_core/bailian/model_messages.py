@@ -108,7 +108,12 @@ def wire_message(message: ModelMessage, content: Any, *, with_reasoning: bool) -
 
 
 def _wire_call(at: int, call: ToolCall) -> dict[str, Any]:
-    arguments = to_json(call.arguments).decode() if call.written is None else call.written
+    try:
+        arguments = to_json(call.arguments).decode() if call.written is None else call.written
+    except ValueError as error:
+        raise ConfigurationError(
+            f"The arguments of the call to {call.name} in the history must be plain data, which JSON can hold."
+        ) from error
     return {
         "id": call.id,
         "type": "function",

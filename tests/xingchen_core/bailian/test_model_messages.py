@@ -149,3 +149,11 @@ def test_an_unknown_member_shows_no_value() -> None:
         ModelMessage(role="user", content="geheim", speaker="geheim")  # type: ignore[call-arg]
     assert "geheim" not in str(caught.value)
     assert "speaker" in str(caught.value)
+
+
+def test_arguments_that_json_cannot_hold() -> None:
+    """A history made by hand may hold anything; what cannot be sent is told before anything is."""
+    asked = ModelMessage(role="assistant", tool_calls=(ToolCall("weather", {"city": object()}, "call_1"),))
+    result = ModelMessage(role="tool", tool_call_id="call_1", content="晴")
+    with pytest.raises(ConfigurationError, match="the call to weather"):
+        generate(ModelRequest(messages=[ModelMessage(role="user", content="天气?"), asked, result]))
