@@ -124,9 +124,10 @@ def test_what_the_server_would_refuse(messages: list[ModelMessage], told: str) -
 def test_what_the_server_accepts() -> None:
     """A function's result may end a conversation, so may a partial answer; a character may speak again."""
     opening = ModelMessage(role="assistant", content="我是张三")
-    ModelRequest(messages=[USER, ASKED, RESULT])
-    ModelRequest(messages=[ModelMessage(role="assistant", content="从前", partial=True)])
-    ModelRequest(messages=[USER, opening], model="qwen-plus-character")
+    begun = ModelMessage(role="assistant", content="从前", partial=True)
+    assert ModelRequest(messages=[USER, ASKED, RESULT]).messages[-1] == RESULT
+    assert ModelRequest(messages=[begun]).messages == [begun]
+    assert ModelRequest(messages=[USER, opening], model="qwen-plus-character").messages[-1] == opening
 
 
 def test_openais_parts_are_told_apart() -> None:

@@ -217,7 +217,8 @@ def test_ranges(api: BailianApi, given: dict[str, Any]) -> None:
 
 def test_the_edges_of_ranges(api: BailianApi) -> None:
     """The ends of the ranges are inside."""
-    api.complete(temperature=0, top_p=1, presence_penalty=-2, repetition_penalty=1.05, max_tokens=1, top_logprobs=0)
+    edges = {"temperature": 0, "top_p": 1, "presence_penalty": -2, "repetition_penalty": 1.05, "top_logprobs": 0}
+    assert api.complete(**edges, max_tokens=1)["finish_reason"] == "length"
 
 
 def test_partial_mode(api: BailianApi) -> None:

@@ -277,8 +277,8 @@ def test_endless_repetition(api: BailianApi) -> None:
 
 def test_character_models_have_no_tools(api: BailianApi) -> None:
     """They neither call nor answer by schema."""
-    refusal(api.post(TEXT, prompt("json", "qwen-plus-character", tools=[ADD])))
-    refusal(api.post(TEXT, prompt("json", "qwen-plus-character", response_format={"type": "json_object"})))
+    for asked in ({"tools": [ADD]}, {"response_format": {"type": "json_object"}}):
+        assert refusal(api.post(TEXT, prompt("json", "qwen-plus-character", **asked)))[:2] == (400, "InvalidParameter")
 
 
 def test_json_schema(api: BailianApi) -> None:
