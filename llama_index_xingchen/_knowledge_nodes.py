@@ -16,9 +16,10 @@ from llama_index.core.schema import (
 
 from xingchen_core.bailian.knowledge import RetrievedNode
 
-_MEDIA = ("images", "audios", "videos")
-_NOT_FOR_MODELS = ("doc_id", "index_id", "url", *_MEDIA)
+_MEDIA = ("image_urls", "audio_urls", "video_urls")
+_NOT_FOR_MODELS = ("document_id", "index_id", *_MEDIA)
 """Metadata that says nothing about what a text means."""
+_NOT_FOR_EMBEDDINGS = (*_NOT_FOR_MODELS, "document_url")
 
 
 class _Chunk(TextNode):
@@ -47,24 +48,27 @@ def to_node(chunk: RetrievedNode, objects: Mapping[str, Any]) -> NodeWithScore:
     told = {
         "title": chunk.title,
         "heading_path": chunk.heading_path,
-        "doc_name": chunk.document_name,
-        "doc_id": chunk.document_id,
-        "page_number": list(chunk.page_numbers),
-        "url": chunk.document_url,
+        "document_name": chunk.document_name,
+        "document_id": chunk.document_id,
+        "document_url": chunk.document_url,
         "index_id": chunk.index_id,
-        "images": list(chunk.image_urls),
-        "audios": list(chunk.audio_urls),
-        "videos": list(chunk.video_urls),
+        "page_numbers": list(chunk.page_numbers),
+        "image_urls": list(chunk.image_urls),
+        "audio_urls": list(chunk.audio_urls),
+        "video_urls": list(chunk.video_urls),
     }
     told = {name: value for name, value in told.items() if value}
-    hidden = [name for name in _NOT_FOR_MODELS if name in told]  # a field of yours by such a name is content
+    # A field of yours by such a name is content. A link with a query may be signed.
+    hidden = [name for name in _NOT_FOR_MODELS if name in told]
+    if "?" in told.get("document_url", ""):
+        hidden.append("document_url")
     document_id = chunk.document_id
     fields: dict[str, Any] = {
         "id_": chunk.id,
         "text": chunk.text,
         "metadata": {**chunk.fields, **told},
         "excluded_llm_metadata_keys": hidden,
-        "excluded_embed_metadata_keys": list(hidden),
+        "excluded_embed_metadata_keys": [name for name in _NOT_FOR_EMBEDDINGS if name in told],
         "relationships": {NodeRelationship.SOURCE: RelatedNodeInfo(node_id=document_id)} if document_id else {},
     }
     node: TextNode

@@ -23,7 +23,7 @@ from llama_index_xingchen.bailian_app import BailianApp
 from xingchen_core.bailian import AppParameters, BailianSettings
 from xingchen_core.bailian.references import documents
 
-_NOT_FOR_MODELS = ["doc_id", "number", "url", "images"]
+_NOT_FOR_MODELS = ["document_id", "number", "document_url", "image_urls"]
 """Metadata that says nothing about what a text means; links are signed, too, and expire."""
 
 
@@ -40,10 +40,10 @@ class BailianAppQueryEngine(BailianSettings, AppParameters, BaseQueryEngine):
     The fields are those of `BailianApp`. A response has the answer, whose markers (`<ref>[1]</ref>`) name the `number`
     in the metadata of a node, and as `metadata` what is `raw` there: `session_id`, `request_id`, `citations`, ...
 
-    Source nodes have the text of a document, its `title`, `doc_name`, `doc_id`, `page_number`, `url` and `images` (the
-    links expire), as far as the service tells them; it needs "show answer sources" in the console, or
-    `has_thoughts=True`. With the latter a search also tells scores and ids of chunks; else a score is `None`, and the
-    id of a node is made of its document and text.
+    Source nodes have the text of a document, under the names that a `BailianRetriever` uses its `title`, `document_name`,
+    `document_id`, `document_url`, `page_numbers` and `image_urls` (the links expire), as far as the service tells them;
+    it needs "show answer sources" in the console, or `has_thoughts=True`. With the latter a search also tells scores and
+    ids of chunks; else a score is `None`, and the id of a node is made of its document and text.
 
     Attributes:
         streaming: Return `StreamingResponse` and `AsyncStreamingResponse`, whose source nodes and metadata are there
@@ -143,12 +143,12 @@ def _node(document: Mapping[str, Any]) -> NodeWithScore:
     text, doc_id = document.get("text") or "", document.get("doc_id") or ""
     told = {
         "title": document.get("title"),
-        "doc_name": document.get("doc_name"),
-        "doc_id": doc_id,
-        "page_number": document.get("page_number"),
+        "document_name": document.get("doc_name"),
+        "document_id": doc_id,
+        "page_numbers": document.get("page_number"),
         "number": document.get("index_id"),
-        "url": document.get("doc_url"),
-        "images": document.get("images"),
+        "document_url": document.get("doc_url"),
+        "image_urls": document.get("images"),
     }
     node = TextNode(
         id_=document["chunk_id"] or hashlib.sha256(f"{doc_id}\n{text}".encode()).hexdigest(),

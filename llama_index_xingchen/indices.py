@@ -210,7 +210,7 @@ class BailianIndex(BaseManagedIndex):
     def ref_doc_info(self) -> dict[str, RefDocInfo]:
         """The documents as the service lists them, by its ids: name and status, without their chunks' ids."""
         listed = self.settings.client().run(self._list())
-        return {each.id: RefDocInfo(metadata={"doc_name": each.name, "status": each.status}) for each in listed}
+        return {each.id: RefDocInfo(metadata={"document_name": each.name, "status": each.status}) for each in listed}
 
     def close(self) -> None:
         """Give back the HTTP client."""

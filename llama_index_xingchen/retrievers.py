@@ -32,14 +32,15 @@ class BailianRetriever(KnowledgeSettings, BaseRetriever):
     from llama_index_xingchen import BailianRetriever
 
     for found in BailianRetriever(index_id="...").retrieve("怎么退货?"):
-        print(found.score, found.text, found.metadata["doc_name"])
+        print(found.score, found.text, found.metadata["document_name"])
     ```
 
     A node has the id of its chunk, and in its metadata, as far as the service tells them: `title`, `heading_path`,
-    `doc_name`, `doc_id`, `page_number`, `url`, `index_id`, `images`, `audios`, `videos`, and fields of yours. Models
-    read neither ids nor links; links of media are signed and soon expire. A chunk with a picture is an `ImageNode`; one
-    of a document in `object_map` is an `IndexNode` that leads to the object. Scores can be compared within one index
-    only; a retrieval service ranks by other ones, and its order is kept.
+    `document_name`, `document_id`, `document_url`, `page_numbers`, `index_id`, `image_urls`, `audio_urls`,
+    `video_urls`, and fields of yours. Models read neither ids nor links that may be signed: those of media are, and
+    soon expire. A chunk with a picture is an `ImageNode`; one of a document in `object_map` is an `IndexNode` that
+    leads to the object. Scores can be compared within one index only; a retrieval service ranks by other ones, and its
+    order is kept.
 
     The question of a `RetrieverTool` comes as `"\ninput is ...\n"`; it is sent without that. `image_path` of a
     `QueryBundle` is the URL of a picture to look for.

@@ -95,14 +95,14 @@ def test_the_answer_and_its_sources(make: Make, emulator: Emulator, ask: Query) 
     assert (first.text, second.text) == ("七天内可以退货。", "三天到账。")
     assert first.metadata == {
         "title": "退货",
-        "doc_name": "手册",
-        "doc_id": "file_fake_a",
-        "page_number": [3, 4],
+        "document_name": "手册",
+        "document_id": "file_fake_a",
+        "page_numbers": [3, 4],
         "number": "1",
-        "url": "https://example.com/a?sign=secret",
-        "images": ["https://example.com/i?sign=secret"],
+        "document_url": "https://example.com/a?sign=secret",
+        "image_urls": ["https://example.com/i?sign=secret"],
     }
-    assert second.metadata == {"doc_name": "指南", "doc_id": "file_fake_b", "number": "2"}
+    assert second.metadata == {"document_name": "指南", "document_id": "file_fake_b", "number": "2"}
     assert (first.node.ref_doc_id, first.score) == ("file_fake_a", None)
     assert response.metadata is not None
     assert all(response.metadata[name] for name in ("session_id", "request_id", "usage", "citations"))
@@ -146,7 +146,7 @@ def test_sources_of_searches_alone(make: Make, emulator: Emulator, ask: Query) -
     response = ask(make, "怎么退货?", app_id="silent", has_thoughts=True, rag={"pipeline_ids": ["kb_a"]})
     [node] = response.source_nodes
     assert (node.metadata["number"], node.score) == ("1", 0.8)
-    assert "kb_a" in node.metadata["doc_name"]
+    assert "kb_a" in node.metadata["document_name"]
 
 
 def test_no_sources(make: Make, ask: Query) -> None:

@@ -88,7 +88,7 @@ def test_retriever_query_engine(retriever: BailianRetriever, llm: BailianApp, em
     assert (str(response), [node.text for node in response.source_nodes]) == ("七天。", [FOUND])
     [prompt] = prompts(emulator)
     assert FOUND in prompt
-    assert "doc_name: 退货政策" in prompt
+    assert "document_name: 退货政策" in prompt
     assert "kbdemo0001" not in prompt
     assert "file_" not in prompt
 
@@ -98,8 +98,8 @@ def test_citation_query_engine(retriever: BailianRetriever, do: Do) -> None:
     response = do(CitationQueryEngine.from_args(None, retriever=retriever, llm=MockLLM()), "query", QUESTION)
     [source] = response.source_nodes
     assert source.text == f"Source 1:\n{FOUND}\n"
-    assert source.metadata["doc_name"] == "退货政策"
-    assert source.node.ref_doc_id == source.metadata["doc_id"]
+    assert source.metadata["document_name"] == "退货政策"
+    assert source.node.ref_doc_id == source.metadata["document_id"]
 
 
 @pytest.mark.skipif(
@@ -123,7 +123,7 @@ def test_citations_of_pictures(
     assert '{"image": "data:image/gif;base64,R0lGODlh"}' in prompts(emulator)[0]
     resources = [node.node.image_resource for node in nodes if node.node.image_resource]
     assert [str(resource.url).partition("?")[0] for resource in resources] == ["https://e.invalid/a.png"]
-    assert nodes[0].metadata["doc_name"] == "茶"
+    assert nodes[0].metadata["document_name"] == "茶"
 
 
 def test_router_query_engine(retriever: BailianRetriever, llm: BailianApp, emulator: Emulator, do: Do) -> None:

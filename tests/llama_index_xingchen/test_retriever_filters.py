@@ -40,7 +40,7 @@ def retriever() -> Iterator[BailianRetriever]:
 def found(retriever: BailianRetriever, filters: MetadataFilters) -> str:
     """Which rows are found."""
     nodes = retriever.model_copy(update={"filters": filters}).retrieve("茶")
-    return "".join(name for name in ROWS if name in {node.metadata["doc_name"] for node in nodes})
+    return "".join(name for name in ROWS if name in {node.metadata["document_name"] for node in nodes})
 
 
 def one(key: str, operator: FilterOperator, value: Any) -> MetadataFilter:
@@ -97,7 +97,7 @@ def test_fewer_are_left(retriever: BailianRetriever) -> None:
     """`similarity_top_k` holds for what is left after the answers were looked at."""
     filters = MetadataFilters(filters=[one("price", O.EQ, 30), one("colours", O.IS_EMPTY, None)])
     other = retriever.model_copy(update={"filters": filters, "similarity_top_k": 1})
-    assert [node.metadata["doc_name"] for node in other.retrieve("茶")] == ["丙"]
+    assert [node.metadata["document_name"] for node in other.retrieve("茶")] == ["丙"]
 
 
 @pytest.mark.parametrize(

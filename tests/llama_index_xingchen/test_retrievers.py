@@ -15,8 +15,9 @@ from llama_index.core.instrumentation.events.retrieval import RetrievalEndEvent,
 from llama_index.core.schema import ImageNode, IndexNode, MetadataMode, NodeWithScore, QueryBundle, TextNode
 
 from llama_index_xingchen import BailianRetriever
+from llama_index_xingchen._knowledge_nodes import to_node
 from xingchen_core import ConfigurationError, NotFoundError, UnsupportedOperationError
-from xingchen_core.bailian.knowledge import Rerank
+from xingchen_core.bailian.knowledge import Rerank, RetrievedNode
 from xingchen_core.emulator import Emulator
 from xingchen_core.emulator.bailian_index_store import Chunk
 
@@ -61,9 +62,9 @@ def test_nodes(make: Make, emulator: Emulator, ask: Ask) -> None:
         "author": "小王",
         "title": "退货",
         "heading_path": "退货",
-        "doc_name": "手册",
-        "doc_id": document_id,
-        "page_number": [0],
+        "document_name": "手册",
+        "document_id": document_id,
+        "page_numbers": [0],
         "index_id": "kbfake",
     }
     assert (found.node_id, found.node.ref_doc_id) == (f"llm-demo_kbfake_{document_id}_0_0", document_id)
@@ -92,7 +93,7 @@ def test_ids_and_hashes_last(make: Make, emulator: Emulator) -> None:
     before = {node.text: node for node in retriever.retrieve("茶")}
     knowledge.url_seconds = 7200.0
     after = {node.text: node for node in retriever.retrieve("红 茶 好")}
-    assert before["红茶"].metadata["images"] != after["红茶"].metadata["images"]
+    assert before["红茶"].metadata["image_urls"] != after["红茶"].metadata["image_urls"]
     assert before["红茶"].score != after["红茶"].score
     assert before.keys() == after.keys() == {"红茶", "绿茶"}
     assert all(before[text].node.hash == after[text].node.hash for text in before)
@@ -100,17 +101,38 @@ def test_ids_and_hashes_last(make: Make, emulator: Emulator) -> None:
     assert len({node.node.hash for node in after.values()}) == 2
 
 
-def test_models_read_no_ids_and_links(make: Make, emulator: Emulator) -> None:
-    """Of the metadata a model reads what says something about the text."""
-    knowledge = emulator.bailian.knowledge
-    knowledge.add_index("图", "kbfake")
-    picture = "https://e.invalid/a.png?sign=secret"
-    knowledge.add_document("kbfake", "茶.png", chunks=[Chunk("c1", "红茶", ("红",), images=(picture,))])
-    [node] = make(index_id="kbfake").retrieve("红茶")
-    for mode in (MetadataMode.LLM, MetadataMode.EMBED):
-        read = node.node.get_content(mode)
-        assert "doc_name: 茶" in read
-        assert not any(hidden in read for hidden in ("secret", "kbfake", "file_", "c1"))
+LINK = "https://e.invalid/a.pdf"
+
+
+@pytest.mark.parametrize(("url", "is_read"), [(LINK, True), (f"{LINK}?sign=secret", False), (None, False)])
+def test_models_read_no_ids_and_links(url: str | None, is_read: bool) -> None:
+    """Of the metadata a model reads what says something about the text, and where it is; nothing signed (item 58)."""
+    chunk = RetrievedNode(
+        id="c1",
+        text="红茶",
+        title="红",
+        document_name="茶",
+        document_id="file_fake",
+        document_url=url,
+        index_id="kbfake",
+        page_numbers=(3, 4),
+        image_urls=("https://e.invalid/a.png?sign=secret",),
+        audio_urls=("https://e.invalid/a.mp3?sign=secret",),
+        video_urls=("https://e.invalid/a.mp4?sign=secret",),
+        fields={"author": "小王"},
+    )
+    node = to_node(chunk, {}).node
+    link = f"document_url: {LINK}\n" if is_read else ""
+    read = "author: 小王\ntitle: 红\ndocument_name: 茶\n{}page_numbers: [3, 4]\n\n红茶"
+    assert node.get_content(MetadataMode.LLM) == read.format(link)
+    assert node.get_content(MetadataMode.EMBED) == read.format("")
+    assert node.get_content(MetadataMode.NONE) == "红茶"
+
+
+def test_fields_of_the_users_are_read() -> None:
+    """A field of yours by a name of ours is content where the service tells nothing by that name."""
+    node = to_node(RetrievedNode(id="c1", text="红茶", fields={"index_id": "七"}), {}).node
+    assert node.get_content(MetadataMode.LLM) == "index_id: 七\n\n红茶"
 
 
 def test_pictures(make: Make, emulator: Emulator, ask: Ask) -> None:
@@ -123,9 +145,9 @@ def test_pictures(make: Make, emulator: Emulator, ask: Ask) -> None:
     assert isinstance(node.node, ImageNode)
     assert node.node.image_url is not None
     assert node.node.image_url.startswith("https://e.invalid/a.png?Expires=")
-    assert [url.partition("?")[0] for url in node.metadata["images"]] == list(pictures)
+    assert [url.partition("?")[0] for url in node.metadata["image_urls"]] == list(pictures)
     again = TextNode.model_validate(node.node.model_dump())  # as `CitationQueryEngine` does
-    assert (again.text, again.metadata["doc_name"]) == ("红茶", "茶")
+    assert (again.text, again.metadata["document_name"]) == ("红茶", "茶")
 
 
 def test_objects(make: Make, emulator: Emulator, ask: Ask) -> None:
