@@ -40,9 +40,9 @@ class BailianAppQueryEngine(BailianSettings, AppParameters, BaseQueryEngine):
     The fields are those of `BailianApp`. A response has the answer, whose markers (`<ref>[1]</ref>`) name the `number`
     in the metadata of a node, and as `metadata` what is `raw` there: `session_id`, `request_id`, `citations`, ...
 
-    Source nodes have the text of a document, under the names that a `BailianRetriever` uses its `title`, `document_name`,
-    `document_id`, `document_url`, `page_numbers` and `image_urls` (the links expire), as far as the service tells them;
-    it needs "show answer sources" in the console, or `has_thoughts=True`. With the latter a search also tells scores and
+    Source nodes have the text of a document, and under the names of a `BailianRetriever` its `title`, `document_name`,
+    `document_id`, `document_url`, `page_numbers`, `image_urls` (the links expire), as far as the service tells them; it
+    needs "show answer sources" in the console, or `has_thoughts=True`. With the latter a search also tells scores and
     ids of chunks; else a score is `None`, and the id of a node is made of its document and text.
 
     Attributes:

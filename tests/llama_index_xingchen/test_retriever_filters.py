@@ -5,13 +5,18 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from llama_index.core.vector_stores import FilterCondition, FilterOperator, MetadataFilter, MetadataFilters
 
 from llama_index_xingchen import BailianRetriever
+from llama_index_xingchen._knowledge_filters import to_filter
 from xingchen_core import ConfigurationError, UnsupportedOperationError
+from xingchen_core.bailian.knowledge import matches
 from xingchen_core.emulator import Emulator
+from xingchen_core.emulator.bailian_knowledge import SearchService
+
+SIGNED = {"access_key_id": "testid", "access_key_secret": "testsecret", "workspace_id": "llm-demo", "api_key": None}
 
 ROWS: dict[str, dict[str, Any]] = {
     "甲": {"price": 10, "city": "杭州", "colours": ["red", "blue"]},
@@ -122,39 +127,177 @@ def test_refused_before_it_is_sent() -> None:
         retriever.retrieve("茶")
 
 
-def holds(filter: MetadataFilter | MetadataFilters, row: Mapping[str, Any]) -> bool:
-    """What the filters of the property test mean, said once more."""
-    if isinstance(filter, MetadataFilters):
-        results = [holds(inner, row) for inner in filter.filters]
-        return {"and": all(results), "or": any(results), "not": not any(results)}[str(filter.condition.value)]  # type: ignore[union-attr]
-    value = row.get(filter.key)
-    if filter.operator is O.EQ:
-        return bool(value == filter.value)
-    if filter.operator is O.NE:
-        return bool(value != filter.value)
-    if filter.operator is O.IS_EMPTY:
-        return value is None
-    return value is not None and (value > filter.value if filter.operator is O.GT else value in filter.value)
+@pytest.mark.parametrize("condition", [None, FilterCondition.NOT])
+def test_names_of_nodes_metadata(retriever: BailianRetriever, condition: FilterCondition | None) -> None:
+    """What is read off a node can be filtered by, under the name it has there, and under the service's."""
+    [node] = [node for node in retriever.retrieve("茶") if node.metadata["document_name"] == "乙"]
+    for key, value in (
+        ("document_id", node.metadata["document_id"]),
+        ("document_name", "乙"),
+        ("doc_name", "乙"),
+    ):
+        filters = MetadataFilters(filters=[one(key, O.EQ, value)], condition=condition)
+        assert found(retriever, filters) == ("乙" if condition is None else "甲丙丁")
+    for key, value in (("index_id", "kbfake"), ("page_numbers", 0)):
+        filters = MetadataFilters(filters=[one(key, O.CONTAINS, value)], condition=condition)
+        assert found(retriever, filters) == ("甲乙丙丁" if condition is None else "")
 
+
+# The property: whatever is nested in whatever, what is found is what fits. What "fits" means is said here once more, by
+# LlamaIndex's words for its operators, and from nothing of ours.
+
+WRITTEN_NUMBERS = {"20": 20, "20.0": 20, "-1.5": -1.5, "9007199254740993": 9007199254740993}
+"""Texts that are numbers: tables answer with text."""
+
+OTHER_TEXTS = [
+    "",
+    "Hang",
+    "hang",
+    "hangar",
+    "杭州",
+    "州",
+    "2_0",
+    " 20",
+    "20 元",
+    "nan",
+    "inf",
+    "100%",
+    "a_b",
+    "é",
+    "e\u0301",
+]
+
+NUMBERS = st.sampled_from([-1.5, 0, 20, 20.0, 9007199254740993, 9007199254740992])
+TEXTS = st.sampled_from([*WRITTEN_NUMBERS, *OTHER_TEXTS])
+FOUND = st.one_of(
+    NUMBERS,
+    TEXTS,
+    st.booleans(),
+    st.none(),
+    st.lists(NUMBERS, max_size=3),
+    st.lists(TEXTS, max_size=3),
+    st.lists(st.one_of(NUMBERS, TEXTS, st.booleans()), max_size=3),
+)
+KEYS = st.sampled_from(["price", "city", "颜色"])
+ROW = st.dictionaries(KEYS, FOUND)
 
 leaves = st.one_of(
-    st.builds(one, st.just("price"), st.sampled_from([O.EQ, O.NE, O.GT]), st.sampled_from([10, 20, 30])),
-    st.builds(one, st.just("price"), st.just(O.IN), st.lists(st.sampled_from([10, 20, 30]), min_size=1)),
-    st.builds(one, st.just("city"), st.sampled_from([O.EQ, O.NE]), st.sampled_from(["杭州", "Hang"])),
-    st.builds(one, st.just("city"), st.just(O.IS_EMPTY), st.none()),
+    st.builds(one, KEYS, st.sampled_from([O.EQ, O.NE, O.GT, O.GTE, O.LT, O.LTE, O.CONTAINS]), NUMBERS | TEXTS),
+    st.builds(
+        one,
+        KEYS,
+        st.sampled_from([O.IN, O.NIN, O.ANY, O.ALL]),
+        st.lists(NUMBERS.filter(lambda number: isinstance(number, int)), max_size=3) | st.lists(TEXTS, max_size=3),
+    ),
+    st.builds(one, KEYS, st.sampled_from([O.TEXT_MATCH, O.TEXT_MATCH_INSENSITIVE]), TEXTS),
+    st.builds(one, KEYS, st.just(O.IS_EMPTY), st.none()),
 )
 trees = st.recursive(
     leaves,
     lambda inner: st.builds(
-        MetadataFilters, filters=st.lists(inner, min_size=1, max_size=3), condition=st.sampled_from(FilterCondition)
+        MetadataFilters,
+        filters=st.lists(inner, min_size=1, max_size=3),
+        condition=st.sampled_from([*FilterCondition, None]),
     ),
     max_leaves=6,
 )
 
 
+def fits(filter: MetadataFilter | MetadataFilters, row: Mapping[str, Any]) -> bool:
+    """Whether a row fits."""
+    if isinstance(filter, MetadataFilters):
+        inner = [fits(each, row) for each in filter.filters]
+        if filter.condition == FilterCondition.NOT:
+            return True not in inner
+        return (True in inner) if filter.condition == FilterCondition.OR else (False not in inner)
+    there, wanted = row.get(filter.key), filter.value
+    if filter.operator == O.IS_EMPTY:
+        return there is None or there == "" or there == []
+    if filter.operator == O.NE:
+        return not fits(one(filter.key, O.EQ, wanted), row)
+    if filter.operator == O.NIN:
+        return not fits(one(filter.key, O.IN, wanted), row)
+    if there is None:
+        return False
+    several = there if isinstance(there, list) else [there]
+    match filter.operator:
+        case O.CONTAINS if isinstance(there, str):
+            return isinstance(wanted, str) and there.find(wanted) >= 0
+        case O.EQ | O.CONTAINS:
+            return any(equal(each, wanted) for each in several)
+        case O.IN | O.ANY:
+            return any(equal(each, value) for each in several for value in wanted)  # type: ignore[union-attr]
+        case O.ALL:
+            return not [value for value in wanted if not any(equal(each, value) for each in several)]  # type: ignore[union-attr]
+        case O.TEXT_MATCH:
+            return any(isinstance(each, str) and each.find(wanted) >= 0 for each in several)  # type: ignore[arg-type]
+        case O.TEXT_MATCH_INSENSITIVE:
+            return any(isinstance(each, str) and each.lower().find(wanted.lower()) >= 0 for each in several)  # type: ignore[union-attr]
+    return any(ordered(each, filter.operator, wanted) for each in several)
+
+
+def equal(there: Any, wanted: Any) -> bool:
+    """Texts are equal to texts; numbers to numbers, and to texts that are numbers."""
+    if isinstance(wanted, str):
+        return isinstance(there, str) and there == wanted
+    return not isinstance(there, bool) and bool(WRITTEN_NUMBERS.get(str(there), there) == wanted)
+
+
+def ordered(there: Any, operator: FilterOperator, wanted: Any) -> bool:
+    """Texts are compared with texts; numbers with numbers, and with texts that are numbers."""
+    if isinstance(there, bool):
+        return False
+    if not isinstance(wanted, str):
+        there = WRITTEN_NUMBERS.get(there, there) if isinstance(there, str) else there
+    if isinstance(there, str) != isinstance(wanted, str):
+        return False
+    before, same = there < wanted, there == wanted
+    return {O.LT: before, O.LTE: before or same, O.GT: not (before or same), O.GTE: not before}[operator]
+
+
+@settings(max_examples=2000, deadline=None)
+@example(one("price", O.EQ, 9007199254740993), {"price": "9007199254740993"})  # more digits than a float has
+@given(tree=trees, row=ROW)
+def test_what_filters_mean(tree: MetadataFilter | MetadataFilters, row: dict[str, Any]) -> None:
+    """Every operator, on values of every kind, present and missing, joined and nested."""
+    filters = tree if isinstance(tree, MetadataFilters) else MetadataFilters(filters=[tree])
+    meant = to_filter(filters)
+    assert meant is not None
+    assert matches(meant, row) is fits(filters, row)
+
+
+TABLE: dict[str, dict[str, Any]] = {
+    "甲": {"price": 20, "city": "杭州", "颜色": ["hang", "杭州"]},
+    "乙": {"price": "20.0", "city": "Hang", "颜色": []},
+    "丙": {"price": -1.5, "city": "hang"},
+    "丁": {"price": "20 元", "city": "100%"},
+    "戊": {"city": "a_b", "颜色": ["é"]},
+    "己": {"price": 9007199254740993},
+}
+
+
+@pytest.fixture(scope="module", params=["index", "openapi", "pipeline", "service"])
+def table(request: pytest.FixtureRequest) -> Iterator[BailianRetriever]:
+    """Finds every row, by each route. The service heeds filters on price and city, and on nothing else."""
+    places = {"service": {"agent_id": "aid-fake"}, "openapi": SIGNED}
+    with Emulator() as emulator:
+        knowledge = emulator.bailian.knowledge
+        knowledge.add_index("表", "kbfake")
+        knowledge.services["aid-fake"] = SearchService("aid-fake", "表", ["kbfake"], "llm-demo", published=1, top_n=20)
+        for name, row in TABLE.items():
+            knowledge.add_document("kbfake", f"{name}.md", "茶", meta=row)
+        knowledge.indexes["kbfake"].searchable = {"price", "city"}
+        fields = {"api_key": "test-key", "base_url": emulator.url, "index_id": "kbfake", "similarity_top_k": 20}
+        with BailianRetriever(route=request.param, **{**fields, **places.get(request.param, {})}) as made:
+            yield made
+
+
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(tree=trees)
-def test_trees(retriever: BailianRetriever, tree: MetadataFilter | MetadataFilters) -> None:
-    """Whatever is nested in whatever: what is found is what fits."""
+def test_what_is_found(table: BailianRetriever, tree: MetadataFilter | MetadataFilters) -> None:
+    """The service, told what it can be, and the look at its answers find what is meant, by every route."""
     filters = tree if isinstance(tree, MetadataFilters) else MetadataFilters(filters=[tree])
-    assert found(retriever, filters) == "".join(name for name, row in ROWS.items() if holds(filters, row))
+    nodes = table.model_copy(update={"filters": filters}).retrieve("茶")
+    assert {node.metadata["document_name"] for node in nodes} == {
+        name for name, row in TABLE.items() if fits(filters, row)
+    }

@@ -118,8 +118,8 @@ def _ordered(compare: Callable[[Any, Any], bool], item: Any, value: Any) -> bool
 
 
 def _number(value: Any) -> int | float | None:
-    if isinstance(value, str) and re.fullmatch(r"[+-]?\d+(\.\d+)?([eE][+-]?\d+)?", value):
-        return float(value)
+    if isinstance(value, str) and (written := re.fullmatch(r"[+-]?\d+(\.\d+)?([eE][+-]?\d+)?", value)):
+        return float(value) if written[1] or written[2] else int(value)  # ids have more digits than a float
     return value if isinstance(value, (int, float)) and not isinstance(value, bool) else None
 
 

@@ -169,7 +169,7 @@ def _condition_told(condition: Condition, route: Route) -> list[dict[str, Any]] 
         return None
     if operator == "eq" and _is_plain(value):
         return [{key: value}]  # not {"eq": value}, which ignores upper and lower case
-    if operator == "ne" and _is_plain(value):
+    if operator == "ne" and _is_plain(value) and not _is_loosely_equal(value):
         return [{key: {"neq": value}}]  # whether it finds chunks without the field is UNVERIFIED
     if operator in ORDER and _is_number(value):
         return [{key: {operator: value}}]
@@ -201,6 +201,14 @@ def _is_told_of(key: str, route: Route) -> bool:
 
 def _is_plain(value: Any) -> bool:
     return _is_number(value) or _is_text(value)
+
+
+def _is_loosely_equal(value: Any) -> bool:
+    """Whether the service may find other texts equal, and so leave out too many of the unequal.
+
+    Its `eq` ignores upper and lower case; that `neq` does, too, or takes texts for numbers, is UNVERIFIED.
+    """
+    return isinstance(value, str) and (value.lower() != value.upper() or any(map(str.isdigit, value)))
 
 
 def _is_number(value: Any) -> bool:
