@@ -35,7 +35,7 @@ from xingchen_core._errors import (
 
 if TYPE_CHECKING:
     from xingchen_core import bailian, beebot, characters
-    from xingchen_core._call import Call, Flow, Pause, StreamCall
+    from xingchen_core._call import Call, Flow, Pause, StreamCall, Work
     from xingchen_core._client import AsyncClient, Client
     from xingchen_core.bailian._service import BailianSettings
     from xingchen_core.bailian.app_models import RagOptions
@@ -58,7 +58,7 @@ _LAZY = {
     "BeebotSettings": "xingchen_core.beebot._service",
     "RagOptions": "xingchen_core.bailian.app_models",
     **dict.fromkeys(("AsyncClient", "Client"), "xingchen_core._client"),
-    **dict.fromkeys(("Call", "Flow", "Pause", "StreamCall"), "xingchen_core._call"),
+    **dict.fromkeys(("Call", "Flow", "Pause", "StreamCall", "Work"), "xingchen_core._call"),
     **dict.fromkeys(("Answer", "ChatDelta", "ChatReply", "Message", "ToolCall", "Usage"), "xingchen_core.chat"),
     **dict.fromkeys(
         ("Character", "GroupChat", "GroupMember", "Memory", "MemoryTag", "Scenario", "XingchenSettings"),
@@ -113,6 +113,7 @@ __all__ = [
     "ToolCall",
     "UnsupportedOperationError",
     "Usage",
+    "Work",
     "XingchenError",
     "XingchenSettings",
     "__version__",

@@ -58,6 +58,9 @@ class Request:
     """True if the service keeps what it hears: then it is resent only when it was never received or was throttled."""
     lock: str | None = None
     """Calls with the same key wait for each other in this process: the service takes one at a time."""
+    by_account: Callable[[str], Callable[..., Any]] | None = None
+    """Given the account that sends (see `ConnectionSettings.account`): what to use in place of `parse`, or `reader`,
+    where an answer is remembered beyond its call."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,7 +94,14 @@ class Pause:
     seconds: float
 
 
-Flow = Generator[Call[Any] | Pause, Any, T]
+@dataclass(frozen=True, slots=True)
+class Work:
+    """A step of a `Flow` that keeps the machine busy, such as reading a file. With asyncio it is done in a thread."""
+
+    do: Callable[[], Any]
+
+
+Flow = Generator[Call[Any] | Pause | Work, Any, T]
 """Several calls in a row, written once: it yields each call and is sent its result; a client `run`s it."""
 
 

@@ -11,7 +11,7 @@ import httpx
 from tenacity import AsyncRetrying, Retrying
 
 from xingchen_core import _http
-from xingchen_core._call import Call, Flow, Listing, Page, Pause, Request, StreamCall
+from xingchen_core._call import Call, Flow, Listing, Page, Pause, Request, StreamCall, Work
 from xingchen_core._errors import XingchenError
 from xingchen_core._exchange import Exchange, Reading, is_event_stream
 
@@ -72,8 +72,8 @@ class Client(Exchange):
             step = next(flow)
             while True:
                 try:
-                    result = _sleep(step.seconds) if isinstance(step, Pause) else self.send(step)
-                except XingchenError as error:
+                    result = self.send(step) if isinstance(step, Call) else _do(step)
+                except (XingchenError, OSError) as error:
                     step = flow.throw(error)
                 else:
                     step = flow.send(result)
@@ -204,8 +204,8 @@ class AsyncClient(Exchange):
             step = next(flow)
             while True:
                 try:
-                    result = await (_async_sleep(step.seconds) if isinstance(step, Pause) else self.send(step))
-                except XingchenError as error:
+                    result = await (self.send(step) if isinstance(step, Call) else _async_do(step))
+                except (XingchenError, OSError) as error:
                     step = flow.throw(error)
                 else:
                     step = flow.send(result)
@@ -306,6 +306,14 @@ class AsyncClient(Exchange):
 
     async def __aexit__(self, *_: object) -> None:
         await self.aclose()
+
+
+def _do(step: Pause | Work) -> Any:
+    return _sleep(step.seconds) if isinstance(step, Pause) else step.do()
+
+
+async def _async_do(step: Pause | Work) -> Any:
+    return await (_async_sleep(step.seconds) if isinstance(step, Pause) else asyncio.to_thread(step.do))
 
 
 def _sleep(seconds: float) -> Any:

@@ -4,8 +4,10 @@ import asyncio
 import gzip
 import logging
 import pickle
+import threading
 from collections.abc import Callable, Generator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -13,7 +15,8 @@ import pytest
 
 from raw_server import RawServer, json_answer
 from toy_service import HOME, ask, settings, until
-from xingchen_core._call import Call, Flow, Listing, Page, Pause
+from xingchen_core._call import Call, Flow, Listing, Page, Pause, Work
+from xingchen_core._client import AsyncClient
 from xingchen_core._errors import (
     APIConnectionError,
     APIResponseError,
@@ -387,6 +390,25 @@ def twice_after(failure: str) -> Flow[str]:
     except NotFoundError:
         second = yield ask(failure)
     return f"{first}+{second}"
+
+
+async def test_work_of_a_flow(connect: Connect) -> None:
+    """A step without the network has its result, or its `OSError`, in the flow; with asyncio another thread does it."""
+    workers: list[int] = []
+
+    def work() -> str:
+        workers.append(threading.get_ident())
+        return "done"
+
+    def flow() -> Flow[list[Any]]:
+        found = yield Work(work)
+        with pytest.raises(FileNotFoundError):
+            yield Work(Path("/no/such/file").read_bytes)
+        return [found, (yield ask("first"))]
+
+    client = connect(Script(GOOD))
+    assert await client.run(flow()) == ["done", "好"]
+    assert (workers == [threading.get_ident()]) is not isinstance(client, AsyncClient)
 
 
 async def test_a_flow(connect: Connect, waits: list[float]) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from xingchen_core._call import Flow
+from xingchen_core._call import Call, Flow, Work
 from xingchen_core._errors import APIResponseError, APITimeoutError, ConfigurationError
 from xingchen_core._waiting import pauses
 from xingchen_core.bailian.knowledge_files import DOCUMENTS, Lease, add_file, apply_lease, describe_file, upload
@@ -51,14 +51,19 @@ def upload_file(
 ) -> Flow[str]:
     """Upload a file to the data centre and have it parsed. Returns its id; see `wait_for_files`.
 
-    `file` is its bytes, which need a `name` with an extension, or where it is: then it is read at once, which takes an
-    event loop's time. The rest is as in `add_file`. None of the three calls is repeated after a timeout.
+    `file` is its bytes, which need a `name` with an extension, or where it is: then it is read by a step of the flow,
+    with asyncio in a thread. The rest is as in `add_file`. None of the three calls is repeated after a timeout.
     """
-    content = file if isinstance(file, bytes) else file.read_bytes()
     name = name or ("" if isinstance(file, bytes) else file.name)
     if not name:
         raise ConfigurationError("Bytes need a name with an extension: the extension says how they are read.")
-    lease: Lease = yield apply_lease(name, content, category_id=category_id, kind=kind, signed_for=signed_for)
+
+    def read() -> tuple[bytes, Call[Lease]]:
+        content = file if isinstance(file, bytes) else file.read_bytes()
+        return content, apply_lease(name, content, category_id=category_id, kind=kind, signed_for=signed_for)
+
+    content, leasing = yield Work(read)  # also the digest of a large file takes its time
+    lease: Lease = yield leasing
     yield upload(lease, content)
     file_id: str = yield add_file(
         lease.id,
