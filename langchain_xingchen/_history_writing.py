@@ -31,9 +31,15 @@ _noting = threading.Lock()
 class Place:
     """The conversation that is written to; with `session_id` only one run of it is shown."""
 
+    account: str
     character_id: str
     user_id: str
     session_id: str | None
+
+    @property
+    def conversation(self) -> tuple[str, str, str]:
+        """Whose it is: account, character and user."""
+        return self.account, self.character_id, self.user_id
 
     def must_be_written(self, draft: Draft[BaseMessage]) -> bool:
         """Whether storing the message takes a call: the platform has not made it."""
@@ -88,7 +94,7 @@ class Writer:
                 question, waiting = draft.text, None
                 continue
             if question is not None and draft.is_bare:
-                ids = RECEIVED.find(place.character_id, place.user_id, question, draft.text, frozenset(found))
+                ids = RECEIVED.find(*place.conversation, question, draft.text, frozenset(found))
                 if ids is None and self.has_read:  # another process may have asked
                     rows = yield from whole_history(place.character_id, place.user_id, limit=LARGEST_PAGE)
                     ids = self.conversation.find_answer(rows, draft.text, None if waiting is not None else question)
@@ -133,7 +139,7 @@ class Writer:
                 progress.doubtful = at
                 self._unfinished[batch] = progress
                 try:
-                    yield from write(self.conversation, [todo[at]], place.character_id, place.user_id)
+                    yield from write(self.conversation, [todo[at]], *place.conversation)
                 except XingchenError as error:
                     raise progress.failed(at, error) from error.__cause__
         self._unfinished.pop(batch, None)
@@ -144,7 +150,7 @@ class Writer:
     def _note(self, drafts: Sequence[Draft[BaseMessage]], place: Place) -> None:
         """Note what needs no call: nobody else's message comes between a question and its answer."""
         with _noting:
-            for _ in write(self.conversation, drafts, place.character_id, place.user_id):
+            for _ in write(self.conversation, drafts, *place.conversation):
                 raise AssertionError("what the platform stored itself is not sent")
         self._known.update((draft.metadata["message_id"], None) for draft in drafts if draft.role == "assistant")
 

@@ -258,7 +258,7 @@ class XingchenChatMessageHistory(XingchenSettings, _Base):
 
     @property
     def _place(self) -> Place:
-        return Place(self.character_id, self.user_id, self.session_id)
+        return Place(self.account(), self.character_id, self.user_id, self.session_id)
 
     def _writing(self, messages: Sequence[BaseMessage]) -> Any:
         """Return the lock of writers, if something may have to be sent."""

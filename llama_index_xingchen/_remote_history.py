@@ -166,7 +166,7 @@ class RemoteHistory(XingchenSettings):
         drafts = storable(map(to_draft, messages), self.unsupported)
         if any(draft.role == "user" for draft in drafts):
             yield from self._read(key)  # so that older messages alike are not taken for its echo
-        ids = yield from write(self._conversation(key), drafts, character_id, user_id)
+        ids = yield from write(self._conversation(key), drafts, self.account(), character_id, user_id)
         if ids:
             self._keys[key] = None
         return ids

@@ -4,6 +4,7 @@ import math
 import os
 import re
 from collections.abc import Callable
+from hashlib import sha256
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 from urllib.parse import urlsplit
 
@@ -169,6 +170,15 @@ class ConnectionSettings(BaseModel):
 
         assert self.api_key is not None  # _require_credentials saw it
         return BearerAuth(self.api_key)
+
+    def account(self) -> str:
+        """Return what stands for the account that is spoken to: a digest of origin and key, no secret itself.
+
+        Objects with one API key at one origin have one account. Other `default_headers` or HTTP clients make no other:
+        the key alone says who asks. A new key counts as another account, since nothing tells whose it is.
+        """
+        key = self.api_key.get_secret_value() if self.api_key is not None else ""
+        return sha256(f"{self.origin()}\n{key}".encode("utf-8", "surrogatepass")).hexdigest()
 
     def origin(self) -> str:
         """Return the origin calls go to: `base_url`, else the public host of `region`."""

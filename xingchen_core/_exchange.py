@@ -52,6 +52,7 @@ class Exchange:
         self._origin = settings.origin()
         self._origins = settings.origins()
         self._auth = settings.auth()
+        self._account = settings.account()
         self._max_retries = settings.max_retries
         self._headers = httpx.Headers(settings.service.headers)
         self._headers.update(settings.default_headers)
@@ -139,7 +140,7 @@ class Exchange:
             raise self._no_json(response) from None
         self._raise_failure(call, response, body)
         try:
-            return call.parse(body)
+            return (call.by_account(self._account) if call.by_account else call.parse)(body)
         except _BAD_SHAPE as error:
             raise APIResponseError(
                 f"{call.path} answered in an unexpected shape ({type(error).__name__}: {excerpt(str(error))}).",
@@ -261,7 +262,7 @@ class Reading(Generic[T]):
     """What both clients do with the bytes of one stream."""
 
     def __init__(self, client: Exchange, call: StreamCall[T]) -> None:
-        self.reader = call.reader()
+        self.reader = (call.by_account(client._account) if call.by_account else call.reader)()
         self._feed = SSEDecoder(dispatch_on_data=call.dispatch_on_data)
         self._client = client
         self._limit = client._silence

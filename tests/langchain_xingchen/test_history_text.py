@@ -155,3 +155,24 @@ def test_langchains_runnable_over_a_parser(
     assert texts(history.messages) == ["一", "好。", "二", "好。"]
     with XingchenChatMessageHistory("quiet", "u1", api_key="test-key", base_url=emulator.url) as other:
         assert texts(other.messages) == ["一", "好。", "二", "好。"]
+
+
+@pytest.mark.parametrize("has_read", [True, False])
+def test_an_answer_that_another_account_received(
+    emulator: Emulator, history: XingchenChatMessageHistory, add: Add, has_read: bool
+) -> None:
+    """Ids and text may be the same in two accounts: a turn that only the other one's platform has is not taken for
+    stored here.
+    """
+    if has_read:
+        assert history.messages == []
+    with Emulator() as other:
+        other.xingchen.add_character("quiet")
+        other.reply("好。")
+        with ChatXingchen(
+            api_key="test-key", base_url=other.url, character_id="quiet", user_id="u1", platform_history=True
+        ) as model:
+            model.invoke("一")
+    with pytest.raises(UnsupportedOperationError, match="did not store"):
+        add(HumanMessage("一"), AIMessage("好。"))
+    assert history.messages == []

@@ -12,7 +12,7 @@ from llama_index.core.llms import MockLLM
 from llama_index.core.memory import ChatMemoryBuffer, Memory
 from llama_index.core.schema import NodeWithScore, QueryBundle, TextNode
 
-from chat_store_words import HISTORY, KEY, REMINDER, assistant, calls, said, user
+from chat_store_words import HISTORY, KEY, REMINDER, assistant, calls, reminders, said, user
 from llama_index_xingchen import Xingchen, XingchenChatStore, XingchenDBChatStore
 from xingchen_core.characters import storing
 from xingchen_core.characters.received import ReceivedAnswers
@@ -176,6 +176,20 @@ def test_an_answer_of_another_process(
     do(store, "add_message", KEY, assistant(answer.content or ""))  # nobody asked: it is said again
     assert said(do(store, "get_messages", KEY)) == [*expected, ("assistant", answer.content)]
     assert calls(emulator, REMINDER) == 1
+
+
+def test_an_answer_of_another_account(store: XingchenChatStore, do: Do, emulator: Emulator) -> None:
+    """Ids and text may be the same in two accounts: what only the other one's platform has is written here."""
+    do(store, "add_message", KEY, user("一"))
+    with Emulator() as other:
+        other.xingchen.add_character("quiet")
+        other.reply("好。")
+        settings = {"api_key": "test-key", "base_url": other.url, "character_id": "quiet", "user_id": "u1"}
+        with Xingchen(**settings, platform_history=True) as llm:
+            llm.chat([user("一")])
+    do(store, "add_message", KEY, assistant("好。"))
+    assert [body["content"] for body in reminders(emulator)] == ["好。"]
+    assert said(do(store, "get_messages", KEY)) == [("user", "一"), ("assistant", "好。")]
 
 
 @pytest.mark.parametrize("listed", [("你好", "别的"), ("别问", "好呀")], ids=["another answer", "another question"])

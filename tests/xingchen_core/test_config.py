@@ -43,6 +43,20 @@ def test_origin(given: str, expected: str) -> None:
     assert origin(given) == expected
 
 
+def test_account() -> None:
+    """One key at one origin is one account, however it was said and whatever else is sent; it shows no secret."""
+    account = settings(api_key="hunter2").account()
+    same = [
+        settings(api_key="hunter2", base_url=f"{HOME}/"),
+        settings(api_key=SecretStr("hunter2"), default_headers={"X-Trace": "1"}, max_retries=0),
+        pickle.loads(pickle.dumps(settings(api_key="hunter2"))),
+    ]
+    assert {one.account() for one in same} == {account}
+    assert settings(api_key="hunter3").account() != account
+    assert settings(api_key="hunter2", base_url=ABROAD).account() != account
+    assert "hunter2" not in account
+
+
 @pytest.mark.parametrize(
     "given",
     [

@@ -34,6 +34,7 @@ def chat(request: ChatRequest) -> Call[ChatReply]:
         remembered=request.platform_history,
         lock=_lock(request),
         parse=lambda body: read_reply(body["data"], request),
+        by_account=lambda account: lambda body: read_reply(body["data"], request, account),
     )
 
 
@@ -57,6 +58,7 @@ def stream_chat(request: ChatRequest, *, stop_on_close: bool = False) -> StreamC
         remembered=request.platform_history,
         lock=_lock(request),
         reader=lambda: ChatReader(request),
+        by_account=lambda account: lambda: ChatReader(request, account),
         on_abandon=_stop_abandoned if stop_on_close else None,
     )
 

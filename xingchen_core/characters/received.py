@@ -33,16 +33,20 @@ class _Answer:
 
 
 class ReceivedAnswers:
-    """What was received, by character and user. Safe between threads. Each answer can be taken once."""
+    """What was received, by account, character and user. Safe between threads. Each answer can be taken once.
+
+    Accounts are told apart as in `ConnectionSettings.account`: what one of them received, another's platform lacks.
+    """
 
     def __init__(self) -> None:
-        self._answers: OrderedDict[tuple[str, str], list[_Answer]] = OrderedDict()
+        self._answers: OrderedDict[tuple[str, str, str], list[_Answer]] = OrderedDict()
         self._lock = threading.Lock()
 
-    def note(self, question: str, text: str, metadata: Mapping[str, Any]) -> None:
+    def note(self, account: str, question: str, text: str, metadata: Mapping[str, Any]) -> None:
         """Note an answer, if it has ids and the platform stored it.
 
         Args:
+            account: Who received it.
             question: What was asked.
             text: The answer.
             metadata: Of the answer, as in replies.
@@ -50,22 +54,30 @@ class ReceivedAnswers:
         ids = {name: metadata[name] for name in _IDS if metadata.get(name)}
         if not text.strip() or metadata.get("is_saved") is False or not {"message_id", "character_id"} <= ids.keys():
             return
+        key = (account, ids["character_id"], ids["user_id"])
         with self._lock:
-            answers = self._answers.setdefault((ids["character_id"], ids["user_id"]), [])
+            answers = self._answers.setdefault(key, [])
             answers.append(_Answer(_digest(text), _digest(question), ids))
             del answers[:-ANSWERS]
-            self._answers.move_to_end((ids["character_id"], ids["user_id"]))
+            self._answers.move_to_end(key)
             while len(self._answers) > CONVERSATIONS:
                 self._answers.popitem(last=False)
 
     def find(
-        self, character_id: str, user_id: str, question: str, text: str, but: frozenset[str] = frozenset()
+        self,
+        account: str,
+        character_id: str,
+        user_id: str,
+        question: str,
+        text: str,
+        but: frozenset[str] = frozenset(),
     ) -> dict[str, Any] | None:
         """Return the ids of an answer that says `text`: best to the same question, and else the newest.
 
         Engines may ask in other words than the user's, so the question only decides between answers alike.
 
         Args:
+            account: Who asks now.
             character_id: The character.
             user_id: The user.
             question: What the user asked.
@@ -73,15 +85,15 @@ class ReceivedAnswers:
             but: Message ids of answers that are meant for others.
         """
         with self._lock:
-            known = self._answers.get((character_id, user_id), [])
+            known = self._answers.get((account, character_id, user_id), [])
             alike = [one for one in known if one.said == _digest(text) and one.ids["message_id"] not in but]
         alike.sort(key=lambda one: one.asked == _digest(question))
         return dict(alike[-1].ids) if alike else None
 
-    def take(self, character_id: str, user_id: str, message_id: str) -> None:
+    def take(self, account: str, character_id: str, user_id: str, message_id: str) -> None:
         """Forget an answer: a store has it now."""
         with self._lock:
-            answers = self._answers.get((character_id, user_id), [])
+            answers = self._answers.get((account, character_id, user_id), [])
             answers[:] = [one for one in answers if one.ids["message_id"] != message_id]
 
 

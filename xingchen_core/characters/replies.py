@@ -33,18 +33,20 @@ _ENVELOPE = frozenset(("code", "errorCode", "success", "data"))
 """Members that a bare result does not have: they tell of a failure, or of an event in the envelope of plain answers."""
 
 
-def read_reply(data: dict[str, Any], request: ChatRequest) -> ChatReply:
-    """Return what the `data` of a plain answer says."""
+def read_reply(data: dict[str, Any], request: ChatRequest, account: str | None = None) -> ChatReply:
+    """Return what the `data` of a plain answer says; it is remembered as received by `account`, if that is known."""
     answers = [_answer(messages, choice, data, request) for choice, messages in _results(data["choices"], request.n)]
     if not answers:
         raise APIResponseError("The service answered without an answer.", request_id=data.get("requestId"))
     metadata = _metadata(data, request)
-    RECEIVED.note(_question(request), answers[0].text, metadata)
+    _note(account, request, answers[0].text, metadata)
     return ChatReply(tuple(answers), read_usage(data.get("usage")), metadata)
 
 
-def _question(request: ChatRequest) -> str:
-    return next((message.content for message in reversed(request.messages) if message.role == "user"), "")
+def _note(account: str | None, request: ChatRequest, text: str, metadata: dict[str, Any]) -> None:
+    if account is not None:
+        question = next((message.content for message in reversed(request.messages) if message.role == "user"), "")
+        RECEIVED.note(account, question, text, metadata)
 
 
 def _results(choices: list[dict[str, Any]], n: int) -> list[tuple[dict[str, Any], list[dict[str, Any]]]]:
@@ -166,10 +168,14 @@ def _moderation(meta: dict[str, Any] | None, request: ChatRequest) -> dict[str, 
 
 
 class ChatReader:
-    """Reads the events of one streamed answer. Each is a bare chat result, without the envelope of a plain answer."""
+    """Reads the events of one streamed answer. Each is a bare chat result, without the envelope of a plain answer.
 
-    def __init__(self, request: ChatRequest) -> None:
+    Once complete it is remembered as received by `account`, if that is known.
+    """
+
+    def __init__(self, request: ChatRequest, account: str | None = None) -> None:
         self._request = request
+        self._account = account
         self._snapshots = None if request.incremental_output else Snapshots()
         self._cutter = StopCutter(request.stop) if request.stop else None
         self._parts: list[str] = []
@@ -281,7 +287,7 @@ class ChatReader:
                 delta.finish_reason = "stop"
         body = {"context": self._context, "requestId": self.request_id}
         delta.metadata = {**_metadata(body, self._request), **_moderation(self._meta, self._request)}
-        RECEIVED.note(_question(self._request), self.text, delta.metadata)
+        _note(self._account, self._request, self.text, delta.metadata)
         if self._snapshots is not None and self._snapshots.rewritten:
             delta.metadata |= {"rewritten": True, "final_text": cut(self._snapshots.latest, self._request.stop)[0]}
         return delta

@@ -118,7 +118,7 @@ def storable(drafts: Iterable[Draft[M]], unsupported: Unsupported = "raise") -> 
 
 
 def write(
-    conversation: Conversation[M], drafts: Iterable[Draft[M]], character_id: str, user_id: str
+    conversation: Conversation[M], drafts: Iterable[Draft[M]], account: str, character_id: str, user_id: str
 ) -> Flow[list[str]]:
     """Store messages, in this order, and return their entries' ids.
 
@@ -132,18 +132,18 @@ def write(
             continue
         told: Mapping[str, Any] | None = draft.metadata
         if not draft.is_answer_to(character_id, user_id):
-            told = yield from _recognise(conversation, draft, character_id, user_id)
+            told = yield from _recognise(conversation, draft, account, character_id, user_id)
         if told is None:
             yield remind(character_id, user_id, draft.text)
             ids.append(conversation.add_reminder(draft.payload, draft.text))
         else:
-            RECEIVED.take(character_id, user_id, told["message_id"])
+            RECEIVED.take(account, character_id, user_id, told["message_id"])
             ids.append(conversation.add_answer(draft.payload, draft.text, told))
     return ids
 
 
 def _recognise(
-    conversation: Conversation[M], draft: Draft[M], character_id: str, user_id: str
+    conversation: Conversation[M], draft: Draft[M], account: str, character_id: str, user_id: str
 ) -> Flow[Mapping[str, Any] | None]:
     """Return the ids of an answer that reached us without them, if the platform has it.
 
@@ -151,7 +151,7 @@ def _recognise(
     """
     if not draft.is_bare or conversation.question is None:
         return None
-    received = RECEIVED.find(character_id, user_id, conversation.question.text, draft.text)
+    received = RECEIVED.find(account, character_id, user_id, conversation.question.text, draft.text)
     if received is not None:
         return received
     rows = yield from whole_history(character_id, user_id, limit=LARGEST_PAGE)  # another process may have asked

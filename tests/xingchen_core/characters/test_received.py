@@ -1,5 +1,6 @@
 """The answers a process received lately: found by what they say, taken once, in bounded memory."""
 
+import asyncio
 import json
 from typing import Any
 
@@ -7,27 +8,31 @@ import pytest
 
 from xingchen_core import Message
 from xingchen_core._sse import ServerSentEvent
-from xingchen_core.characters import received, replies
+from xingchen_core.characters import XingchenSettings, chat, received, replies, stream_chat
 from xingchen_core.characters.models import ChatRequest
 from xingchen_core.characters.received import ANSWERS, CONVERSATIONS, ReceivedAnswers
+from xingchen_core.emulator import Emulator
 
 IDS = {"message_id": "a1", "query_id": "q1", "chat_id": "c1", "character_id": "demo", "user_id": "u1"}
 
 
-def found(answers: ReceivedAnswers, text: str, question: str = "", user_id: str = "u1", **but: Any) -> str | None:
+def found(
+    answers: ReceivedAnswers, text: str, question: str = "", user_id: str = "u1", account: str = "a", **but: Any
+) -> str | None:
     """The id of what is found."""
-    ids = answers.find("demo", user_id, question, text, **but)
+    ids = answers.find(account, "demo", user_id, question, text, **but)
     return None if ids is None else ids["message_id"]
 
 
 def test_found_by_what_it_says() -> None:
     """An answer comes with its ids, in its own conversation only, white space around it aside."""
     answers = ReceivedAnswers()
-    answers.note("在吗", "在。", {**IDS, "is_saved": True, "usage": 7})
-    assert answers.find("demo", "u1", "在吗", " 在。\n") == IDS
+    answers.note("a", "在吗", "在。", {**IDS, "is_saved": True, "usage": 7})
+    assert answers.find("a", "demo", "u1", "在吗", " 在。\n") == IDS
     assert found(answers, "在。", "换了说法") == "a1"
     assert found(answers, "在") is None
     assert found(answers, "在。", user_id="u2") is None
+    assert found(answers, "在。", account="b") is None
 
 
 @pytest.mark.parametrize(
@@ -42,7 +47,7 @@ def test_found_by_what_it_says() -> None:
 def test_what_is_not_stored_is_not_noted(text: str, changes: dict[str, Any]) -> None:
     """Answers that the platform does not keep, of described characters, and empty ones are no part of its history."""
     answers = ReceivedAnswers()
-    answers.note("在吗", text, {**IDS, **changes})
+    answers.note("a", "在吗", text, {**IDS, **changes})
     assert found(answers, text) is None
 
 
@@ -50,11 +55,11 @@ def test_answers_alike() -> None:
     """Of answers alike the one to the same question is meant, else the newest; each is taken once."""
     answers = ReceivedAnswers()
     for number in (1, 2, 3):
-        answers.note(f"问{number}", "好。", {**IDS, "message_id": f"a{number}"})
+        answers.note("a", f"问{number}", "好。", {**IDS, "message_id": f"a{number}"})
     assert found(answers, "好。", "问1") == "a1"
     assert found(answers, "好。", "别的") == "a3"
     assert found(answers, "好。", "别的", but=frozenset(["a3"])) == "a2"
-    answers.take("demo", "u1", "a1")
+    answers.take("a", "demo", "u1", "a1")
     assert found(answers, "好。", "问1") == "a3"
 
 
@@ -62,10 +67,10 @@ def test_memory_is_bounded() -> None:
     """The newest few answers of the conversations used last are kept."""
     answers = ReceivedAnswers()
     for number in range(ANSWERS + 1):
-        answers.note("", f"第{number}句", {**IDS, "message_id": f"a{number}"})
+        answers.note("a", "", f"第{number}句", {**IDS, "message_id": f"a{number}"})
     assert [found(answers, f"第{number}句") for number in (0, 1, ANSWERS)] == [None, "a1", f"a{ANSWERS}"]
     for number in range(CONVERSATIONS):
-        answers.note("", "好。", {**IDS, "user_id": f"user-{number}"})
+        answers.note("a", "", "好。", {**IDS, "user_id": f"user-{number}"})
     assert found(answers, "第1句") is None
     assert found(answers, "好。", user_id="user-0") == "a1"
     assert len(answers._answers) == CONVERSATIONS
@@ -95,8 +100,8 @@ CONTEXT = {"messageId": "a1", "replyMessageId": "q1", "chatId": "c1", "isSave": 
 
 def test_replies_are_noted(answers: ReceivedAnswers) -> None:
     """A whole answer is noted when it is read."""
-    replies.read_reply({"choices": [SAID], "context": CONTEXT}, REQUEST)
-    assert answers.find("demo", "u1", "在吗", "在。") == IDS
+    replies.read_reply({"choices": [SAID], "context": CONTEXT}, REQUEST, "a")
+    assert answers.find("a", "demo", "u1", "在吗", "在。") == IDS
 
 
 def event(body: dict[str, Any]) -> ServerSentEvent:
@@ -106,14 +111,45 @@ def event(body: dict[str, Any]) -> ServerSentEvent:
 
 def test_streams_are_noted(answers: ReceivedAnswers) -> None:
     """A streamed answer is noted once it is complete, and not before."""
-    reader = replies.ChatReader(REQUEST)
+    reader = replies.ChatReader(REQUEST, "a")
     first = {"choices": [{"messages": [{"role": "assistant", "content": "在"}]}]}
     last = {"choices": [{"messages": [{"content": "。", "finishReason": "stop"}]}], "stop": True, "context": CONTEXT}
     reader.read(event(first))
     assert found(answers, "在") is None
     reader.read(event(last))
     list(reader.end())
-    assert answers.find("demo", "u1", "在吗", "在。") == IDS
+    assert answers.find("a", "demo", "u1", "在吗", "在。") == IDS
+
+
+@pytest.mark.parametrize("colour", ["sync", "async"])
+@pytest.mark.parametrize("way", ["plain", "streamed"])
+def test_noted_for_the_account_that_asked(emulator: Emulator, answers: ReceivedAnswers, colour: str, way: str) -> None:
+    """Whoever sends the call, and however: the answer belongs to the sender's account, here told apart by its key."""
+    emulator.reply("在。")
+    mine, other = (XingchenSettings(api_key=key, base_url=emulator.url) for key in ("test-key-1", "test-key-2"))
+
+    async def ask() -> None:
+        async with mine:
+            client = mine.async_client()
+            if way == "plain":
+                await client.send(chat(REQUEST))
+            else:
+                assert [delta async for delta in await client.stream(stream_chat(REQUEST))]
+
+    if colour == "async":
+        asyncio.run(ask())
+    else:
+        with mine:
+            client = mine.client()
+            client.send(chat(REQUEST)) if way == "plain" else list(client.stream(stream_chat(REQUEST)))
+    assert found(answers, "在。", account=mine.account()) is not None
+    assert found(answers, "在。", account=other.account()) is None
+
+
+def test_without_an_account_nothing_is_noted(answers: ReceivedAnswers) -> None:
+    """Who reads an answer without saying who received it leaves nothing for another account to take."""
+    assert chat(REQUEST).parse({"data": {"choices": [SAID], "context": CONTEXT}}).answers[0].text == "在。"
+    assert len(answers._answers) == 0
 
 
 def test_one_for_the_process() -> None:

@@ -20,7 +20,7 @@ def draft(role: str, text: str = "好", **more: Any) -> Draft[str]:
 def sent(conversation: Conversation[str], drafts: list[Draft[str]]) -> list[Any]:
     """Runs `write`; the bodies of the calls it made."""
     bodies = []
-    flow = write(conversation, drafts, "demo", "u1")
+    flow = write(conversation, drafts, "a", "demo", "u1")
     try:
         call = next(flow)
         while True:
