@@ -212,7 +212,8 @@ def _is_loosely_equal(value: Any) -> bool:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
+    """Whether it is a number that survives JSON and another one's floats."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < 2**53
 
 
 def _is_text(value: Any) -> bool:

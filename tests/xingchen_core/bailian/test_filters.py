@@ -126,6 +126,8 @@ TOLD: list[tuple[Filter, list[dict[str, Any]], bool]] = [
     (Condition("k", "text_match_insensitive", "a"), [], False),
     (Condition("k", "ne", "M"), [], False),  # `m` may be the same to the service
     (Condition("k", "ne", "20"), [], False),
+    (Condition("k", "gt", 2**53), [], False),
+    (Condition("k", "lt", float("inf")), [], False),
     (Condition("k", "is_empty"), [], False),
     (Condition("k", "in", []), [], False),
     (Condition("k", "in", [1, "a"]), [], False),
