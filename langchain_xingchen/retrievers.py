@@ -20,7 +20,7 @@ from xingchen_core.bailian.knowledge import Filter, KnowledgeSettings, Rerank, R
 _WHERE = ("index_id", "index_name", "agent_id", "agent_version", "route")
 """What belongs to the retriever. `configurable_fields` changes it for a call."""
 
-_WANTED = RetrieveRequest.model_fields.keys() - {"query", *_WHERE}
+PER_CALL = RetrieveRequest.model_fields.keys() - {"query", *_WHERE}
 """What a call may say otherwise."""
 
 
@@ -130,7 +130,7 @@ class BailianRetriever(ServiceRetriever):
         return list(map(to_document, await (await loaded_async_client(self)).run(flow)))
 
     def _retrieve(self, query: str, wanted: dict[str, Any]) -> Flow[tuple[RetrievedNode, ...]]:
-        check_keywords(wanted, _WANTED)
+        check_keywords(wanted, PER_CALL)
         own = {name: getattr(self, name) for name in RetrieveRequest.model_fields if name in type(self).model_fields}
         return knowledge.retrieve(RetrieveRequest(**{**own, **wanted, "query": query}), self)
 

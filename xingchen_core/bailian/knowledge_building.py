@@ -32,6 +32,9 @@ OnProgress = Callable[[str, int, int], None]
 LONGEST_NAME = 128
 """Characters of a file's name. The shortest has four."""
 
+MOST_AT_ONCE = 100
+"""Documents that one call deletes: a signed one names them in its URL. What the service's limit is, is UNVERIFIED."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewFile:
@@ -123,10 +126,17 @@ class Building:
             raise
         return {file_id: file.id for file_id, file in sent.items()}
 
-    def create(self, fields: Mapping[str, Any], file_ids: Sequence[str]) -> Flow[IndexJob]:
-        """Make a knowledge base of uploaded files: `fields` are those of `IndexSpec`. The import is only begun."""
-        source = Source(document_ids=tuple(file_ids))
-        spec = IndexSpec(**{"chunking": self.chunking or Chunking(), **fields, "source": source})
+    def plan(self, name: str, options: Mapping[str, Any]) -> IndexSpec:
+        """Describe a knowledge base before its files are uploaded, and so find what does not fit.
+
+        `options` are further fields of `IndexSpec`. The source is yet to come: see `create`.
+        """
+        given = {"chunking": self.chunking or Chunking(), **options}
+        return IndexSpec(**given, name=name, source=Source(document_ids=("",)))
+
+    def create(self, spec: IndexSpec, file_ids: Sequence[str]) -> Flow[IndexJob]:
+        """Make a planned knowledge base of uploaded files, and begin its import."""
+        spec = spec.model_copy(update={"source": Source(document_ids=tuple(file_ids))})
         try:
             return (yield from create_index(spec, signed_for=self.signed_for))
         except XingchenError as error:
@@ -272,16 +282,18 @@ def removal(index_id: str, files: Sequence[str], *, with_file: bool, signed_for:
     Raises:
         APIResponseError: One was not deleted.
     """
-    deleted = yield delete_documents(index_id, files, signed_for=signed_for)
-    if left := set(files) - set(deleted):
+    deleted: set[str] = set()
+    for start in range(0, len(files), MOST_AT_ONCE):
+        deleted.update((yield delete_documents(index_id, files[start : start + MOST_AT_ONCE], signed_for=signed_for)))
+    if with_file:
+        for file_id in (each for each in files if each in deleted):
+            with suppress(NotFoundError):
+                yield delete_file(file_id, signed_for=signed_for)
+    if left := set(files) - deleted:
         raise APIResponseError(
             f"Not deleted: {', '.join(sorted(left))}. What is still being imported cannot be: try again later.",
             service="bailian",
         )
-    if with_file:
-        for file_id in files:
-            with suppress(NotFoundError):
-                yield delete_file(file_id, signed_for=signed_for)
 
 
 __all__ = [
