@@ -1,179 +1,167 @@
-"""The work of `BailianIndex` that takes several calls."""
+"""The work of `BailianIndex` that takes several calls, once for both colours."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
-from llama_index.core.schema import BaseNode, MetadataMode, TransformComponent
-from tqdm.auto import tqdm  # type: ignore[import-untyped]  # as LlamaIndex's own bars
+from llama_index.core.data_structs.data_structs import IndexDict
+from llama_index.core.indices.managed.base import BaseManagedIndex
+from llama_index.core.schema import BaseNode, Document
 
-from xingchen_core import APIResponseError, ConfigurationError, Flow, NotFoundError, XingchenError
+from llama_index_xingchen._index_files import files_at, files_of, name_of
+from xingchen_core import ConfigurationError, Flow, NotFoundError, Work, XingchenError
 from xingchen_core.bailian import knowledge
+from xingchen_core.bailian.knowledge_building import Building, NewFile, documents_of, find_all, removal
 
 
-@dataclass(frozen=True)
-class Text:
-    """What becomes one file. `id`: of the document."""
+class FilledIndex(BaseManagedIndex):
+    """A knowledge base as flows. Its struct is {the service's id of a file: id of its document}."""
 
-    id: str
-    name: str
-    content: bytes
+    index_name: str | None
+    _building: Building
+    _parser: str
 
+    def _resolve(self) -> Flow[str]:
+        if not self.index_id:
+            found = yield from knowledge.find_index(self.index_name or "", signed_for=self._building.signed_for)
+            self._is_now(found.id)
+        return self.index_id
 
-def sources(nodes: Sequence[BaseNode]) -> list[Text]:
-    """Return nodes as files, one for each document; nodes of one document are joined by blank lines.
+    def _is_now(self, index_id: str) -> None:
+        """Note the id; what the storage knows of the index is kept."""
+        known = self._storage_context.index_store.get_index_struct(index_id)
+        self.set_index_id(index_id)
+        if isinstance(known, IndexDict):
+            self._index_struct.nodes_dict.update(known.nodes_dict)
 
-    Raises:
-        ConfigurationError: There are none, or one has no text.
-    """
-    if not nodes:
-        raise ConfigurationError("There are no documents to insert.")
-    texts: dict[str, list[BaseNode]] = {}
-    for node in nodes:
-        if not node.get_content(MetadataMode.NONE).strip():
-            raise ConfigurationError(f"The document {node.node_id!r} has no text, which is all that is uploaded.")
-        texts.setdefault(node.ref_doc_id or node.node_id, []).append(node)
-    return [
-        Text(
-            ref,
-            name_of(ref, parts[0].metadata),
-            "\n\n".join(part.get_content(MetadataMode.EMBED) for part in parts).encode(),
+    # Documents and files to add: with the hashes by which `refresh_...` knows what has changed.
+
+    def _of(self, nodes: Sequence[BaseNode], tags: Sequence[str] = ()) -> tuple[list[NewFile], dict[str, str]]:
+        return files_of(nodes, parser=self._parser, tags=tags), {node.node_id: node.hash for node in nodes}
+
+    def _at(self, paths: Sequence[str | Path], tags: Sequence[str]) -> Flow[tuple[list[NewFile], dict[str, str]]]:
+        found: tuple[list[NewFile], dict[str, str]] = yield Work(
+            lambda: files_at(paths, parser=self._parser, tags=tags)
         )
-        for ref, parts in texts.items()
-    ]
+        return found
 
-
-def name_of(ref_doc_id: str, metadata: Mapping[str, Any]) -> str:
-    """Return the name of a document's file. What is uploaded is text, whatever the document was read from."""
-    name = str(metadata.get("file_name") or ref_doc_id).replace("/", "_").replace("\\", "_")
-    return name if name.endswith((".txt", ".md")) else f"{name}.txt"
-
-
-@dataclass(frozen=True)
-class Filling:
-    """How documents get into a knowledge base."""
-
-    show_progress: bool
-    category_id: str
-    wait_timeout: float
-    poll_interval: float
-    chunking: knowledge.Chunking | None
-    signed_for: str | None
-
-    def refuse_taken(self, name: str) -> Flow[None]:
-        """Refuse a name that is taken, which the service would not."""
+    def _make(self, new: Sequence[NewFile], hashes: Mapping[str, str], options: Mapping[str, Any]) -> Flow[None]:
+        spec = self._building.plan(self.index_name or "", options)
+        yield from self._building.refuse_taken(spec.name)
+        files = yield from self._building.upload(new)
+        job = yield from self._building.create(spec, tuple(files))
+        self._is_now(job.index_id)
         try:
-            found = yield from knowledge.find_index(name, signed_for=self.signed_for)
-        except NotFoundError:
-            return
-        raise ConfigurationError(
-            f"There is a knowledge base called {name!r}: insert into BailianIndex({found.id!r}), or take another name."
-        )
-
-    def upload(self, texts: Sequence[Text]) -> Flow[dict[str, str]]:
-        """Upload files and have them parsed; if one cannot be, none stays. Returns {file id: document id}."""
-        files: dict[str, Text] = {}
-        try:
-            with self._bar("Uploading", len(texts)) as progress:
-                for text in texts:
-                    file_id = yield from knowledge.upload_file(
-                        text.content, text.name, category_id=self.category_id, signed_for=self.signed_for
-                    )
-                    files[file_id] = text
-                    progress(len(files), len(texts))
-            with self._bar("Parsing", len(texts)) as progress:
-                names = {file_id: text.name for file_id, text in files.items()}
-                yield from knowledge.wait_for_files(names, on_progress=progress, **self._patience())
-        except XingchenError:
-            for file_id in files:
-                with suppress(XingchenError):
-                    yield knowledge.delete_file(file_id, signed_for=self.signed_for)
+            yield from self._import(job, files, hashes)
+        except XingchenError as error:
+            error.message += f" The knowledge base is there: BailianIndex({job.index_id!r})."
+            error.args = (error.message,)
             raise
-        return {file_id: text.id for file_id, text in files.items()}
 
-    def wait(self, job: knowledge.IndexJob, files: Mapping[str, str]) -> Flow[None]:
-        """Wait until an import is over. What failed is taken out again."""
+    def _make_of_files(
+        self, paths: Sequence[str | Path], tags: Sequence[str], options: Mapping[str, Any]
+    ) -> Flow[None]:
+        new, hashes = yield from self._at(paths, tags)
+        yield from self._make(new, hashes, options)
+
+    def _add(self, new: Sequence[NewFile], hashes: Mapping[str, str]) -> Flow[None]:
+        index_id = yield from self._resolve()
+        files = yield from self._building.upload(new)
+        job = yield from self._building.start(index_id, tuple(files))
+        yield from self._import(job, files, hashes)
+
+    def _add_files(self, paths: Sequence[str | Path], tags: Sequence[str]) -> Flow[None]:
+        new, hashes = yield from self._at(paths, tags)
+        yield from self._add(new, hashes)
+
+    def _refresh_files(self, paths: Sequence[str | Path], tags: Sequence[str] | None) -> Flow[list[bool]]:
+        new, hashes = yield from self._at(paths, tags or ())
+        known = {file.id: self.docstore.get_document_hash(file.id) for file in new}
+        changed = [hashes[file.id] != known[file.id] for file in new]
+        for file, is_changed in zip(new, changed, strict=True):
+            if is_changed and known[file.id] is None:
+                yield from self._add([file], hashes)
+            elif is_changed:
+                yield from self._put_in_place(file, hashes, tags)
+        return changed
+
+    def _import(self, job: knowledge.IndexJob, files: Mapping[str, str], hashes: Mapping[str, str]) -> Flow[None]:
+        """Wait for an import, and note what is in: `files` tells the document of each file."""
+        ready = set(files)  # also those that are not done in time: the service goes on with them
         try:
-            with self._bar("Importing", len(files)) as progress:
-                yield from knowledge.wait_for_job(
-                    job.index_id, job.job_id, names=files, on_progress=progress, **self._patience()
-                )
+            yield from self._building.wait(job, files)
         except knowledge.DocumentsFailedError as error:
-            with suppress(XingchenError):
-                failed = [document.id for document in error.failed]
-                yield from removal(job.index_id, failed, with_file=True, signed_for=self.signed_for)
+            ready = {document.id for document in error.ready}
             raise
+        finally:
+            for file_id, ref_doc_id in files.items():
+                if file_id in ready:
+                    self._index_struct.nodes_dict[file_id] = ref_doc_id
+                    if ref_doc_id in hashes:
+                        self.docstore.set_document_hash(ref_doc_id, hashes[ref_doc_id])
+            self._storage_context.index_store.add_index_struct(self._index_struct)
 
-    def _patience(self) -> dict[str, Any]:
-        return {"timeout": self.wait_timeout, "interval": self.poll_interval, "signed_for": self.signed_for}
+    def _replace(self, document: Document, tags: Sequence[str] | None) -> Flow[None]:
+        [new], hashes = self._of([document], tags or ())
+        yield from self._put_in_place(new, hashes, tags)
 
-    @contextmanager
-    def _bar(self, doing: str, total: int) -> Iterator[Callable[[int, int], None]]:
-        with tqdm(desc=doing, total=total, disable=not self.show_progress) as bar:
+    def _put_in_place(self, new: NewFile, hashes: Mapping[str, str], tags: Sequence[str] | None) -> Flow[None]:
+        """Add a file, and then take out the one it is a new version of. Without `tags` it gets those of the old one."""
+        old = yield from self._find(new.id, new.name)
+        if tags is None:
+            with suppress(NotFoundError):
+                before: knowledge.FileInfo = yield knowledge.describe_file(old[0], signed_for=self._building.signed_for)
+                new = replace(new, tags=before.tags)
+        yield from self._add([new], hashes)
+        yield from self._take_out(old, with_file=True)
 
-            def progress(done: int, total: int) -> None:
-                bar.total = total
-                bar.update(done - bar.n)
+    # What is there
 
-            yield progress
+    def _remove(self, ref_doc_id: str, *, with_file: bool) -> Flow[None]:
+        old = yield from self._find(ref_doc_id, ref_doc_id, name_of(ref_doc_id, {}))
+        yield from self._take_out(old, with_file=with_file)
 
+    def _find(self, ref_doc_id: str, *names: str) -> Flow[list[str]]:
+        """Return the service's ids of a document: noted here, or its own, or that of the file of one of these names."""
+        index_id = yield from self._resolve()
+        if known := [file for file, ref in self._index_struct.nodes_dict.items() if ref == ref_doc_id]:
+            return known
+        listed = yield from find_all({ref_doc_id: names}, index_id, signed_for=self._building.signed_for)
+        found = listed.get(ref_doc_id)
+        if not found:
+            raise NotFoundError(
+                f"The knowledge base has no document {ref_doc_id!r}.", status_code=404, service="bailian"
+            )
+        if len(found) > 1:
+            raise ConfigurationError(
+                f"{len(found)} documents are called {ref_doc_id!r}: name one of {', '.join(found)}."
+            )
+        return list(found)
 
-def documents_of(index_id: str, *, signed_for: str | None) -> Flow[list[knowledge.DocumentStatus]]:
-    """Read the whole list of documents."""
-    listing = knowledge.all_documents(index_id, signed_for=signed_for)
-    steps = listing.steps()
-    found: list[knowledge.DocumentStatus] = []
-    page = None
-    while True:
-        try:
-            step = steps.send(page)
-        except StopIteration:
-            return found
-        page = None
-        if isinstance(step, list):
-            found += step
-        else:
-            page = yield step
+    def _list(self) -> Flow[list[knowledge.DocumentStatus]]:
+        index_id = yield from self._resolve()
+        return (yield from documents_of(index_id, signed_for=self._building.signed_for))
 
+    def _take_out(self, files: Sequence[str], *, with_file: bool) -> Flow[None]:
+        index_id = yield from self._resolve()
+        yield from removal(index_id, files, with_file=with_file, signed_for=self._building.signed_for)
+        struct = self._index_struct.nodes_dict
+        gone = {struct.pop(file_id) for file_id in files if file_id in struct}
+        for ref_doc_id in gone.difference(struct.values()):
+            self.docstore.delete_document(ref_doc_id, raise_error=False)  # what it was like: to be inserted again
+        self._storage_context.index_store.add_index_struct(self._index_struct)
 
-def find(ref_doc_id: str, documents: Sequence[knowledge.DocumentStatus], file_name: str) -> str:
-    """Return the service's id of a document that is told by this id or by its file's name.
+    def _delete(self) -> Flow[None]:
+        index_id = yield from self._resolve()
+        yield knowledge.delete_index(index_id, signed_for=self._building.signed_for)
+        for ref_doc_id in set(self._index_struct.nodes_dict.values()):
+            self.docstore.delete_document(ref_doc_id, raise_error=False)
+        self._index_struct.nodes_dict.clear()
+        self._storage_context.index_store.delete_index_struct(index_id)
 
-    Raises:
-        NotFoundError: There is none.
-        ConfigurationError: Several have the name.
-    """
-    if any(document.id == ref_doc_id for document in documents):
-        return ref_doc_id
-    names = {file_name, file_name.rpartition(".")[0]}  # lists leave out the extension, as chunks do, or they do not
-    named = [document.id for document in documents if document.name in names]
-    if not named:
-        raise NotFoundError(f"The knowledge base has no document {ref_doc_id!r}.", status_code=404, service="bailian")
-    if len(named) > 1:
-        raise ConfigurationError(f"{len(named)} documents are called {file_name!r}: name one of {', '.join(named)}.")
-    return named[0]
-
-
-def removal(index_id: str, files: Sequence[str], *, with_file: bool, signed_for: str | None) -> Flow[None]:
-    """Take documents out of a knowledge base, and their files out of the data centre.
-
-    Raises:
-        APIResponseError: One was not deleted.
-    """
-    deleted = yield knowledge.delete_documents(index_id, files, signed_for=signed_for)
-    if left := set(files) - set(deleted):
-        raise APIResponseError(
-            f"Not deleted: {', '.join(sorted(left))}. What is still being imported cannot be: try again later.",
-            service="bailian",
-        )
-    if with_file:
-        for file_id in files:
-            yield knowledge.delete_file(file_id, signed_for=signed_for)
-
-
-class AsItIs(TransformComponent):
-    """In place of LlamaIndex's splitter: documents go whole, and the service cuts them."""
-
-    def __call__(self, nodes: Sequence[BaseNode], **kwargs: Any) -> Sequence[BaseNode]:
-        return nodes
+    def _delete_chunks(self, node_ids: Sequence[str]) -> Flow[None]:
+        index_id = yield from self._resolve()
+        for start in range(0, len(node_ids), 10):
+            yield knowledge.delete_chunks(index_id, node_ids[start : start + 10], signed_for=self._building.signed_for)

@@ -60,7 +60,7 @@ def to_node(chunk: RetrievedNode, objects: Mapping[str, Any]) -> NodeWithScore:
     told = {name: value for name, value in told.items() if value}
     # A field of yours by such a name is content. A link with a query may be signed.
     hidden = [name for name in _NOT_FOR_MODELS if name in told]
-    if "?" in told.get("document_url", ""):
+    if "?" in (chunk.document_url or ""):
         hidden.append("document_url")
     document_id = chunk.document_id
     fields: dict[str, Any] = {

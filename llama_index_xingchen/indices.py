@@ -1,23 +1,25 @@
 """`BailianIndex`: a knowledge base on Bailian as a managed index."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Self
 
 from llama_index.core.callbacks import CallbackManager
 from llama_index.core.data_structs.data_structs import IndexDict
-from llama_index.core.indices.managed.base import BaseManagedIndex
 from llama_index.core.schema import BaseNode, Document, TransformComponent
 from llama_index.core.storage.docstore.types import RefDocInfo
 from llama_index.core.storage.storage_context import StorageContext
 
-from llama_index_xingchen._index_work import AsItIs, Filling, documents_of, find, name_of, removal, sources
+from llama_index_xingchen._index_files import AsItIs
+from llama_index_xingchen._index_work import FilledIndex
 from llama_index_xingchen.retrievers import BailianRetriever
-from xingchen_core import ConfigurationError, Flow, UnsupportedOperationError, XingchenError
+from xingchen_core import ConfigurationError, UnsupportedOperationError
 from xingchen_core.bailian import knowledge
+from xingchen_core.bailian.knowledge_building import Building, OnProgress
 
 
-class BailianIndex(BaseManagedIndex):
-    """A knowledge base (知识库) on Bailian: made of documents, or one that is there.
+class BailianIndex(FilledIndex):
+    """A knowledge base (知识库) on Bailian: made of documents or files, or one that is there.
 
     ```python
     from llama_index.core import Document
@@ -30,21 +32,29 @@ class BailianIndex(BaseManagedIndex):
     ```
 
     Each document is uploaded as a text file, headed by the metadata that its `excluded_embed_metadata_keys` leave, and
-    the service cuts it (`chunking`). The file is called by `file_name` in the metadata, else by the document's id.
-    All methods that change something have async twins, and return when the change can be searched for.
+    the service cuts it (`chunking`). The file is called by `file_name` in the metadata, else by the document's id;
+    `document_url` there is kept as the address of the original. A document without text that has bytes or a path in one
+    of its resources goes up as that file. `from_files`, `insert_files` and `refresh_files` take files as they are (PDF,
+    docx, pictures, ...), which are then known by their names.
+
+    All methods that change something have async twins, and return when the change can be searched for. One that inserts
+    or updates takes `tags=[...]`, by which its documents can be filtered; an update without keeps the old ones.
 
     A `ref_doc_id` is the id of a document that was inserted through this object or its `storage_context`; else the id
     the service has for it (`ref_doc_id` of a retrieved node), or its file's name. Which document is which file is kept
-    in the index struct, which, with the hashes for `refresh_ref_docs`, goes where `storage_context` is persisted.
+    in the index struct, which, with the hashes for `refresh_...`, goes where `storage_context` is persisted.
 
     Args:
         index_id: The knowledge base.
         index_name: Its name instead; it is looked for by the first call that needs it.
         show_progress: Show a bar while files are uploaded, parsed and imported.
+        on_progress: Called with (`Uploading`, `Parsing` or `Importing`, finished, all) meanwhile. What it raises ends
+            the work.
         storage_context: Default: in memory.
         callback_manager: Passed on to retrievers.
         chunking: How documents are cut; default: the service decides.
         category_id: The folder of the data centre for the files.
+        parser: How files are read, see `add_file` of `xingchen_core.bailian.knowledge`.
         wait_timeout: Seconds to wait for the parsing, and again for the import. At peak times imports take hours.
         poll_interval: Seconds before the second look at them; later ones wait half as long again, at most 30.
         settings: How to reach the service, see `KnowledgeSettings`.
@@ -53,7 +63,10 @@ class BailianIndex(BaseManagedIndex):
     Raises:
         DocumentsFailedError: Some documents could not be read, and none is imported; or some could not be imported,
             and the rest is. It lists them. Their files do not stay.
-        ConfigurationError, NotFoundError, APITimeoutError, ...: See `xingchen_core`.
+        ConfigurationError, NotFoundError, APITimeoutError, ...: See `xingchen_core`. After an `APITimeoutError`, or if
+            the task that waits is cancelled, the service goes on with what it was told.
+        OSError: A file cannot be read.
+        TypeError: A keyword that nobody heeds.
 
     Source: Model Studio, "RAG API" and "data import API"; with an AccessKey their twins of the OpenAPI 2023-12-29.
     """
@@ -70,6 +83,8 @@ class BailianIndex(BaseManagedIndex):
         callback_manager: CallbackManager | None = None,
         chunking: knowledge.Chunking | None = None,
         category_id: str = "default",
+        parser: str = "AUTO_SELECT",
+        on_progress: OnProgress | None = None,
         wait_timeout: float = 3600.0,
         poll_interval: float = 5.0,
         settings: knowledge.KnowledgeSettings | None = None,
@@ -90,13 +105,15 @@ class BailianIndex(BaseManagedIndex):
             callback_manager=callback_manager or CallbackManager(),
             transformations=[AsItIs()],
         )
-        self._filling = Filling(
-            show_progress=show_progress,
+        self._parser = parser
+        self._building = Building(
             category_id=category_id,
             wait_timeout=wait_timeout,
             poll_interval=poll_interval,
             chunking=chunking,
             signed_for=self.settings.signed_for(),
+            show_progress=show_progress,
+            on_progress=on_progress,
         )
 
     @classmethod
@@ -118,9 +135,12 @@ class BailianIndex(BaseManagedIndex):
             ConfigurationError: There is one of that name, or nothing to make it of.
             UnsupportedOperationError: `transformations`: it is the service that cuts documents.
         """
+        if transformations:
+            raise UnsupportedOperationError("The service cuts documents itself: pass chunking=... (Chunking).")
+        tags = kwargs.pop("tags", ())
         options = {"storage_context": storage_context, "show_progress": show_progress, **kwargs}
-        index = cls._new(index_name, transformations, callback_manager=callback_manager, **options)
-        index.settings.client().run(index._make(documents, index_options or {}))
+        index = cls(index_name=index_name, callback_manager=callback_manager, **options)
+        index.settings.client().run(index._make(*index._of(documents, tags), index_options or {}))
         return index
 
     @classmethod
@@ -130,18 +150,50 @@ class BailianIndex(BaseManagedIndex):
         *,
         index_name: str,
         index_options: Mapping[str, Any] | None = None,
+        transformations: list[TransformComponent] | None = None,
+        tags: Sequence[str] = (),
         **kwargs: Any,
     ) -> Self:
         """As `from_documents`, whose other arguments are given by name here."""
-        index = cls._new(index_name, **kwargs)
-        await index.settings.async_client().run(index._make(documents, index_options or {}))
+        if transformations:
+            raise UnsupportedOperationError("The service cuts documents itself: pass chunking=... (Chunking).")
+        index = cls(index_name=index_name, **kwargs)
+        await index.settings.async_client().run(index._make(*index._of(documents, tags), index_options or {}))
         return index
 
     @classmethod
-    def _new(cls, index_name: str, transformations: list[TransformComponent] | None = None, **options: Any) -> Self:
-        if transformations:
-            raise UnsupportedOperationError("The service cuts documents itself: pass chunking=... (Chunking).")
-        return cls(index_name=index_name, **options)
+    def from_files(
+        cls,
+        paths: Sequence[str | Path],
+        *,
+        index_name: str,
+        index_options: Mapping[str, Any] | None = None,
+        tags: Sequence[str] = (),
+        **kwargs: Any,
+    ) -> Self:
+        """Make a knowledge base of files as they are. The other arguments are those of `from_documents`.
+
+        Raises:
+            ConfigurationError: There is a knowledge base of that name, or two files have one name.
+        """
+        index = cls(index_name=index_name, **kwargs)
+        index.settings.client().run(index._make_of_files(paths, tags, index_options or {}))
+        return index
+
+    @classmethod
+    async def afrom_files(
+        cls,
+        paths: Sequence[str | Path],
+        *,
+        index_name: str,
+        index_options: Mapping[str, Any] | None = None,
+        tags: Sequence[str] = (),
+        **kwargs: Any,
+    ) -> Self:
+        """As `from_files`."""
+        index = cls(index_name=index_name, **kwargs)
+        await index.settings.async_client().run(index._make_of_files(paths, tags, index_options or {}))
+        return index
 
     def as_retriever(self, **kwargs: Any) -> BailianRetriever:
         """Return a retriever with this index's settings. `kwargs` are its fields; what is an engine's is left to it."""
@@ -150,16 +202,38 @@ class BailianIndex(BaseManagedIndex):
         given = {name: value for name, value in kwargs.items() if name in BailianRetriever.model_fields}
         return BailianRetriever(**{"callback_manager": self._callback_manager, **own, **place, **given})
 
+    def insert_files(self, paths: Sequence[str | Path], *, tags: Sequence[str] = ()) -> None:
+        """Upload and import files as they are; each is a document whose id is the file's name."""
+        self.settings.client().run(self._add_files(paths, tags))
+
+    async def ainsert_files(self, paths: Sequence[str | Path], *, tags: Sequence[str] = ()) -> None:
+        """As `insert_files`."""
+        await self.settings.async_client().run(self._add_files(paths, tags))
+
+    def refresh_files(self, paths: Sequence[str | Path], *, tags: Sequence[str] | None = None) -> list[bool]:
+        """Insert files that are not known by their names, put those that have changed in place of what was there.
+
+        Returns which were inserted or changed. It is `storage_context` that knows: without a persisted one every file
+        is new in a new process.
+        """
+        return self.settings.client().run(self._refresh_files(paths, tags))
+
+    async def arefresh_files(self, paths: Sequence[str | Path], *, tags: Sequence[str] | None = None) -> list[bool]:
+        """As `refresh_files`."""
+        return await self.settings.async_client().run(self._refresh_files(paths, tags))
+
     def insert_nodes(self, nodes: Sequence[BaseNode], **insert_kwargs: Any) -> None:
         """Upload and import nodes; those of one document become one file."""
         self._insert(nodes, **insert_kwargs)
 
     async def ainsert_nodes(self, nodes: Sequence[BaseNode], **insert_kwargs: Any) -> None:
         """As `insert_nodes`."""
-        await self.settings.async_client().run(self._add(nodes))
+        tags = _tags("ainsert_nodes", insert_kwargs)
+        await self.settings.async_client().run(self._add(*self._of(nodes, tags or ())))
 
     def _insert(self, nodes: Sequence[BaseNode], **insert_kwargs: Any) -> None:
-        self.settings.client().run(self._add(nodes))
+        tags = _tags("insert_nodes", insert_kwargs)
+        self.settings.client().run(self._add(*self._of(nodes, tags or ())))
 
     def delete_ref_doc(self, ref_doc_id: str, delete_from_docstore: bool = False, **delete_kwargs: Any) -> None:
         """Take a document out; with `delete_from_docstore` its file in the data centre, too.
@@ -181,19 +255,20 @@ class BailianIndex(BaseManagedIndex):
         Raises:
             NotFoundError: There is none; nothing is uploaded.
         """
-        self.settings.client().run(self._replace(document))
+        self.settings.client().run(self._replace(document, _tags("update_ref_doc", update_kwargs)))
 
     async def aupdate_ref_doc(self, document: Document, **update_kwargs: Any) -> None:
         """As `update_ref_doc`."""
-        await self.settings.async_client().run(self._replace(document))
+        tags = _tags("aupdate_ref_doc", update_kwargs)
+        await self.settings.async_client().run(self._replace(document, tags))
 
     def insert(self, document: Document, **insert_kwargs: Any) -> None:
         """Upload and import a document."""
-        self.insert_nodes([document])
+        self.insert_nodes([document], **insert_kwargs)
 
     async def ainsert(self, document: Document, **insert_kwargs: Any) -> None:
         """As `insert`."""
-        await self.ainsert_nodes([document])
+        await self.ainsert_nodes([document], **insert_kwargs)
 
     def delete_nodes(self, node_ids: list[str], delete_from_docstore: bool = False, **delete_kwargs: Any) -> None:
         """Delete chunks by the ids that retrieved nodes have."""
@@ -209,8 +284,26 @@ class BailianIndex(BaseManagedIndex):
     @property
     def ref_doc_info(self) -> dict[str, RefDocInfo]:
         """The documents as the service lists them, by its ids: name and status, without their chunks' ids."""
-        listed = self.settings.client().run(self._list())
-        return {each.id: RefDocInfo(metadata={"document_name": each.name, "status": each.status}) for each in listed}
+        return {
+            each.id: RefDocInfo(metadata={"document_name": each.name, "status": each.status})
+            for each in self.list_documents()
+        }
+
+    def list_documents(self) -> list[knowledge.DocumentStatus]:
+        """List what is in it: the service's `id`, `name` (without extension, if the service leaves it out), `status`."""
+        return self.settings.client().run(self._list())
+
+    async def alist_documents(self) -> list[knowledge.DocumentStatus]:
+        """As `list_documents`."""
+        return await self.settings.async_client().run(self._list())
+
+    def delete_index(self) -> None:
+        """Delete the knowledge base. Its files stay in the data centre; one that an application uses stays, too."""
+        self.settings.client().run(self._delete())
+
+    async def adelete_index(self) -> None:
+        """As `delete_index`."""
+        await self.settings.async_client().run(self._delete())
 
     def close(self) -> None:
         """Give back the HTTP client."""
@@ -220,96 +313,10 @@ class BailianIndex(BaseManagedIndex):
         """As `close`, that of the running loop too."""
         await self.settings.aclose()
 
-    # What the methods do, once for both colours.
 
-    def _resolve(self) -> Flow[str]:
-        if not self.index_id:
-            found = yield from knowledge.find_index(self.index_name or "", signed_for=self._filling.signed_for)
-            self._is_now(found.id)
-        return self.index_id
-
-    def _is_now(self, index_id: str) -> None:
-        """Note the id; what the storage knows of the index is kept."""
-        known = self._storage_context.index_store.get_index_struct(index_id)
-        self.set_index_id(index_id)
-        if isinstance(known, IndexDict):
-            self._index_struct.nodes_dict.update(known.nodes_dict)
-
-    def _make(self, documents: Sequence[Document], options: Mapping[str, Any]) -> Flow[None]:
-        texts = sources(documents)
-        spec = knowledge.IndexSpec(  # whose source is yet to come: the rest is looked at before anything is sent
-            name=self.index_name or "",
-            source=knowledge.Source(document_ids=("",)),
-            **{"chunking": self._filling.chunking or knowledge.Chunking(), **options},
-        )
-        yield from self._filling.refuse_taken(spec.name)
-        files = yield from self._filling.upload(texts)
-        source = knowledge.Source(document_ids=tuple(files))
-        spec = spec.model_copy(update={"source": source})
-        job = yield from knowledge.create_index(spec, signed_for=self._filling.signed_for)
-        self._is_now(job.index_id)
-        try:
-            yield from self._import(job, files, documents)
-        except XingchenError as error:
-            error.message += f" The knowledge base is there: BailianIndex({job.index_id!r})."
-            error.args = (error.message,)
-            raise
-
-    def _add(self, nodes: Sequence[BaseNode]) -> Flow[None]:
-        texts = sources(nodes)
-        index_id = yield from self._resolve()
-        files = yield from self._filling.upload(texts)
-        source = knowledge.Source(document_ids=tuple(files))
-        job = yield knowledge.import_documents(
-            index_id, source, chunking=self._filling.chunking, signed_for=self._filling.signed_for
-        )
-        yield from self._import(job, files, nodes)
-
-    def _import(self, job: knowledge.IndexJob, files: Mapping[str, str], nodes: Sequence[BaseNode]) -> Flow[None]:
-        """Wait for an import, and note what is in: `files` tells the document of each file."""
-        ready = set(files)  # also those that are not done in time: the service goes on with them
-        try:
-            yield from self._filling.wait(job, files)
-        except knowledge.DocumentsFailedError as error:
-            ready = {document.id for document in error.ready}
-            raise
-        finally:
-            hashes = {node.node_id: node.hash for node in nodes}
-            for file_id, ref_doc_id in files.items():
-                if file_id in ready:
-                    self._index_struct.nodes_dict[file_id] = ref_doc_id
-                    if ref_doc_id in hashes:
-                        self.docstore.set_document_hash(ref_doc_id, hashes[ref_doc_id])
-            self._storage_context.index_store.add_index_struct(self._index_struct)
-
-    def _replace(self, document: Document) -> Flow[None]:
-        sources([document])  # refuses what cannot be uploaded
-        old = yield from self._find(document.id_, document.metadata)
-        yield from self._add([document])
-        yield from self._take_out(old, with_file=True)
-
-    def _remove(self, ref_doc_id: str, *, with_file: bool) -> Flow[None]:
-        old = yield from self._find(ref_doc_id, {})
-        yield from self._take_out(old, with_file=with_file)
-        self.docstore.delete_document(ref_doc_id, raise_error=False)
-
-    def _find(self, ref_doc_id: str, metadata: Mapping[str, Any]) -> Flow[list[str]]:
-        yield from self._resolve()
-        known = [file for file, ref in self._index_struct.nodes_dict.items() if ref == ref_doc_id]
-        return known or [find(ref_doc_id, (yield from self._list()), name_of(ref_doc_id, metadata))]
-
-    def _list(self) -> Flow[list[knowledge.DocumentStatus]]:
-        index_id = yield from self._resolve()
-        return (yield from documents_of(index_id, signed_for=self._filling.signed_for))
-
-    def _take_out(self, files: Sequence[str], *, with_file: bool) -> Flow[None]:
-        index_id = yield from self._resolve()
-        yield from removal(index_id, files, with_file=with_file, signed_for=self._filling.signed_for)
-        for file_id in files:
-            self._index_struct.nodes_dict.pop(file_id, None)
-        self._storage_context.index_store.add_index_struct(self._index_struct)
-
-    def _delete_chunks(self, node_ids: Sequence[str]) -> Flow[None]:
-        index_id = yield from self._resolve()
-        for start in range(0, len(node_ids), 10):
-            yield knowledge.delete_chunks(index_id, node_ids[start : start + 10], signed_for=self._filling.signed_for)
+def _tags(method: str, given: dict[str, Any]) -> Sequence[str] | None:
+    """Return the tags in a method's keywords, `None` if there are none; refuse keywords that nobody would heed."""
+    if unknown := sorted(given.keys() - {"tags"}):
+        raise TypeError(f"{method}() got an unexpected keyword argument {unknown[0]!r}; known: tags")
+    tags: Sequence[str] | None = given.get("tags")
+    return tags
