@@ -242,38 +242,42 @@ def find(ref_doc_id: str, documents: Sequence[DocumentStatus], file_name: str) -
     return named[0]
 
 
-def find_all(wanted: Mapping[str, str], index_id: str, *, signed_for: str | None) -> Flow[dict[str, tuple[str, ...]]]:
-    """Return the service's ids of documents: `wanted` is {the service's id or the caller's own: name of the file}.
+def find_all(
+    wanted: Mapping[str, str | tuple[str, ...]], index_id: str, *, signed_for: str | None
+) -> Flow[dict[str, tuple[str, ...]]]:
+    """Return the service's ids of documents. `wanted`: {an id, the service's or not: what its file may be called}.
 
-    What there is none of is left out. One call for each hundred documents, and one for each of those found where lists
-    tell only a part of the name: `手册.pdf` is not `手册.docx`.
+    What there is none of is left out. One call for each hundred documents, and mostly one for each of those found:
+    lists tell a name without its extension, and `手册.pdf` is not `手册.docx`.
     """
     documents = yield from documents_of(index_id, signed_for=signed_for)
     ids = {document.id for document in documents}
+    called: dict[str, list[DocumentStatus]] = {}
+    for document in documents:
+        called.setdefault(document.name, []).append(document)
     found: dict[str, tuple[str, ...]] = {}
-    for key, name in wanted.items():
-        matching: list[str] = [key] if key in ids else []
+    for key, name_or_names in wanted.items():
+        matching = [key] if key in ids else []
         if not matching:
-            for document in documents:
-                if document.name == name or (
-                    document.name == name.rpartition(".")[0] and (yield from _is_called(document, name, signed_for))
-                ):
-                    matching.append(document.id)
+            for name in (name_or_names,) if isinstance(name_or_names, str) else name_or_names:
+                for document in (*called.get(name, ()), *called.get(name.rpartition(".")[0], ())):
+                    if (yield from _is_called(document, name, signed_for)):
+                        matching.append(document.id)
         if matching:
-            found[key] = tuple(matching)
+            found[key] = tuple(dict.fromkeys(matching))
     return found
 
 
 def _is_called(document: DocumentStatus, name: str, signed_for: str | None) -> Flow[bool]:
-    """Look for the whole name of a document whose name without the extension fits."""
-    kind = str((document.model_extra or {}).get("document_type") or "")
-    if kind and name.lower().endswith(f".{kind.lower()}"):
+    """Look for the whole name of a document whose name in a list fits."""
+    kind = str((document.model_extra or {}).get("document_type") or "").lower()
+    if kind and name.lower().endswith(f".{kind}"):
         return True
     try:
         file: FileInfo = yield describe_file(document.id, signed_for=signed_for)
     except NotFoundError:
         return True
-    return file.name in ("", name, document.name)
+    return file.name in ("", name) or (file.name == document.name and "." not in file.name)
 
 
 def removal(index_id: str, files: Sequence[str], *, with_file: bool, signed_for: str | None) -> Flow[None]:
