@@ -128,11 +128,15 @@ class FilledIndex(BaseManagedIndex):
         index_id = yield from self._resolve()
         if known := [file for file, ref in self._index_struct.nodes_dict.items() if ref == ref_doc_id]:
             return known
-        listed = yield from find_all({ref_doc_id: names}, index_id, signed_for=self._building.signed_for)
+        listed = yield from find_all(
+            {ref_doc_id: tuple(dict.fromkeys(names))}, index_id, signed_for=self._building.signed_for
+        )
         found = listed.get(ref_doc_id)
         if not found:
             raise NotFoundError(
-                f"The knowledge base has no document {ref_doc_id!r}.", status_code=404, service="bailian"
+                f"The knowledge base has no document {ref_doc_id!r}: it is known by its id, or by its file's whole name.",
+                status_code=404,
+                service="bailian",
             )
         if len(found) > 1:
             raise ConfigurationError(

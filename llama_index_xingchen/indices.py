@@ -41,8 +41,8 @@ class BailianIndex(FilledIndex):
     or updates takes `tags=[...]`, by which its documents can be filtered; an update without keeps the old ones.
 
     A `ref_doc_id` is the id of a document that was inserted through this object or its `storage_context`; else the id
-    the service has for it (`ref_doc_id` of a retrieved node), or its file's name. Which document is which file is kept
-    in the index struct, which, with the hashes for `refresh_...`, goes where `storage_context` is persisted.
+    the service has for it (`ref_doc_id` of a retrieved node), or its file's whole name. Which document is which file is
+    kept in the index struct, which, with the hashes for `refresh_...`, goes where `storage_context` is persisted.
 
     Args:
         index_id: The knowledge base.

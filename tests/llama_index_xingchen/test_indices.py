@@ -245,7 +245,7 @@ def test_documents_under_way_stay(emulator: Emulator, do: Do, connection: dict[s
     for each in knowledge.indexes["kbdemo0001"].documents.values():
         each.status = "RUNNING"
     with pytest.raises(APIResponseError, match="Not deleted"):
-        do(index, "delete_ref_doc", "guide")
+        do(index, "delete_ref_doc", "guide.md")
 
 
 def test_refusals(emulator: Emulator, do: Do, connection: dict[str, Any]) -> None:
