@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from langchain_xingchen.beebot_tool import BeebotTool
     from langchain_xingchen.chat_message_histories import XingchenChatMessageHistory
     from langchain_xingchen.chat_models import ChatXingchen
+    from langchain_xingchen.indices import BailianIndex
     from langchain_xingchen.memory_retriever import BailianMemoryRetriever
     from langchain_xingchen.memory_tools import BailianMemoryToolkit
     from langchain_xingchen.retrievers import BailianRetriever
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
 _LAZY = {
     "BailianAppTool": "langchain_xingchen.bailian_app_tool",
+    "BailianIndex": "langchain_xingchen.indices",
     "BailianMemoryRetriever": "langchain_xingchen.memory_retriever",
     "BailianMemoryToolkit": "langchain_xingchen.memory_tools",
     "BailianRetriever": "langchain_xingchen.retrievers",
@@ -72,6 +74,7 @@ def __getattr__(name: str) -> Any:
 
 __all__ = [
     "BailianAppTool",
+    "BailianIndex",
     "BailianMemoryRetriever",
     "BailianMemoryToolkit",
     "BailianRetriever",
