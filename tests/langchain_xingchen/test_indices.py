@@ -185,7 +185,8 @@ def test_what_becomes_of_documents(emulator: Emulator, do: Do, connection: dict[
 
 def test_attached(emulator: Emulator, do: Do, connection: dict[str, Any]) -> None:
     """One that is there is found by id or name, without a request before it is used."""
-    for place in ({"index_id": "kbdemo0001"}, {"index_name": "演示知识库"}):
+    places: list[dict[str, Any]] = [{"index_id": "kbdemo0001"}, {"index_name": "演示知识库"}]
+    for place in places:
         sent = len(emulator.requests)
         index = BailianIndex(**place, **connection)
         retriever = index.as_retriever(k=1)
@@ -363,9 +364,12 @@ def test_cancelled(emulator: Emulator, connection: dict[str, Any], monkeypatch: 
 
     async def run() -> int:
         waiting = asyncio.Event()
-        index = BailianIndex(
-            "kbdemo0001", on_progress=lambda doing, *_: doing == "Parsing" and waiting.set(), **connection
-        )
+
+        def note(doing: str, done: int, total: int) -> None:
+            if doing == "Parsing":
+                waiting.set()
+
+        index = BailianIndex("kbdemo0001", on_progress=note, **connection)
         task = asyncio.create_task(index.aadd_documents([Document("甲", id="甲")]))
         await waiting.wait()
         task.cancel()
