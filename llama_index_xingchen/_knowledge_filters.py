@@ -23,17 +23,6 @@ _OPERATORS: dict[FilterOperator, Operator] = {
 }
 
 
-_SERVICE_NAMES = {
-    "heading_path": "hier_title",
-    "document_id": "doc_id",
-    "document_name": "doc_name",
-    "document_url": "doc_url",
-    "index_id": "pipeline_id",
-    "page_numbers": "page_number",
-}
-"""What filters are made of is read off the metadata of nodes, whose names are not the service's."""
-
-
 def to_filter(filters: MetadataFilters) -> Filter | None:
     """Return filters as the core's, `None` if there are none. Without a condition all must hold.
 
@@ -52,4 +41,4 @@ def _part(filter: MetadataFilter | MetadataFilters) -> Filter | None:
     operator = _OPERATORS[filter.operator]
     if filter.value is None and operator != "is_empty":
         raise ConfigurationError(f"The filter on {filter.key!r} has no value: to look for none, use 'is_empty'.")
-    return Condition(_SERVICE_NAMES.get(filter.key, filter.key), operator, filter.value)
+    return Condition(filter.key, operator, filter.value)

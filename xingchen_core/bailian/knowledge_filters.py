@@ -38,7 +38,7 @@ class Condition:
     Numbers are compared with numbers and with text that is one, since tables answer with text.
 
     Attributes:
-        key: The field: a column, a metadata key, `tags`, or `doc_id`.
+        key: The field: a column, a metadata key, `tags`, or what a `RetrievedNode` has, such as `document_id`.
         operator: `contains` is an item of a list or a part of a text; `any` and `all` compare with several values.
         value: A sequence for `in`, `nin`, `any`, `all`; not used by `is_empty`.
     """
@@ -126,3 +126,25 @@ def _number(value: Any) -> int | float | None:
 def keys(filter: Filter) -> set[str]:
     """Return the fields a filter looks at."""
     return {filter.key} if isinstance(filter, Condition) else set[str]().union(*map(keys, filter.filters))
+
+
+SERVICE_NAMES: Mapping[str, str] = {
+    "heading_path": "hier_title",
+    "document_id": "doc_id",
+    "document_name": "doc_name",
+    "document_url": "doc_url",
+    "index_id": "pipeline_id",
+    "page_numbers": "page_number",
+    "image_urls": "image_url",
+    "audio_urls": "audio_url",
+    "video_urls": "video_url",
+}
+"""Filters are read off what is known of a chunk (`RetrievedNode`), whose names are not always the service's."""
+
+
+def in_service_words(filter: Filter) -> Filter:
+    """Return a filter with the service's names of fields."""
+    if isinstance(filter, Group):
+        return Group(filter.condition, tuple(map(in_service_words, filter.filters)))
+    key = SERVICE_NAMES.get(filter.key)
+    return filter if key is None else Condition(key, filter.operator, filter.value)

@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from xingchen_core._call import Call
 from xingchen_core._errors import ConfigurationError, UnsupportedOperationError
 from xingchen_core.bailian._openapi import PIPELINE, keyed, segment, signed
-from xingchen_core.bailian.knowledge_filters import Filter, matches
+from xingchen_core.bailian.knowledge_filters import Filter, in_service_words, matches
 from xingchen_core.bailian.knowledge_nodes import RetrievedNode, nodes_of
 from xingchen_core.bailian.knowledge_search_filters import Route, Translation, check_size, for_openapi, translate
 from xingchen_core.chat import Message
@@ -265,7 +265,7 @@ def from_pipeline(request: RetrieveRequest) -> Call[Nodes]:
 def _told(request: RetrieveRequest, route: Route, *, tags_only: bool = False) -> Translation:
     if request.filters is None:
         return Translation(request.search_filters, None, is_complete=True)
-    told = translate(request.filters, route, tags_only=tags_only)
+    told = translate(in_service_words(request.filters), route, tags_only=tags_only)
     return Translation((*request.search_filters, *told.search_filters), told.check, told.is_complete)
 
 
