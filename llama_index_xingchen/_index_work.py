@@ -134,7 +134,7 @@ class FilledIndex(BaseManagedIndex):
         found = listed.get(ref_doc_id)
         if not found:
             raise NotFoundError(
-                f"The knowledge base has no document {ref_doc_id!r}: it is known by its id, or by its file's whole name.",
+                f"The knowledge base has no document {ref_doc_id!r}: name its id, or the whole name of its file.",
                 status_code=404,
                 service="bailian",
             )

@@ -290,7 +290,7 @@ class BailianIndex(FilledIndex):
         }
 
     def list_documents(self) -> list[knowledge.DocumentStatus]:
-        """List what is in it: the service's `id`, `name` (without extension, if the service leaves it out), `status`."""
+        """List what is in it: the service's `id`, `name` (mostly without the extension), `status`."""
         return self.settings.client().run(self._list())
 
     async def alist_documents(self) -> list[knowledge.DocumentStatus]:
