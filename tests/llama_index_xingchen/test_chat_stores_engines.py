@@ -218,3 +218,32 @@ def test_the_question_decides_what_is_read(store: XingchenChatStore, do: Do, emu
     """Words of the application's own, behind no question, cost no read."""
     do(store, "add_message", KEY, assistant("早"))
     assert calls(emulator, HISTORY) == 0
+
+
+@pytest.mark.parametrize("lag", [0, 3])
+@pytest.mark.parametrize("chosen", [0, 1])
+def test_a_question_answered_again(
+    store: XingchenChatStore, llm: Xingchen, do: Do, make_store: Do, emulator: Emulator, lag: int, chosen: int
+) -> None:
+    """The turn is shown once, with the answer asked for last, and in the end with the one that was chosen."""
+    store.cache_seconds = 0
+    emulator.xingchen.history_lag = lag
+    again: dict[str, Any] = {}
+    answers = []
+    for reply in ("一答", "再答"):
+        emulator.reply(reply)
+        answers.append(llm.chat([user("一")], **again).message)
+        ids = answers[0].additional_kwargs
+        again = {"regenerate": True, "query_id": ids["query_id"]}
+        do(store, "add_message", KEY, user("一"))
+        do(store, "add_message", KEY, answers[-1])
+        assert said(do(store, "get_messages", KEY)) == [("user", "一"), ("assistant", reply)]
+    emulator.reply("二答")
+    answer = llm.chat([user("二")], answer_id=answers[chosen].additional_kwargs["message_id"]).message
+    do(store, "add_message", KEY, user("二"))
+    do(store, "add_message", KEY, answer)
+    for _ in range(lag):
+        do(store, "get_messages", KEY)
+    expected = [("user", "一"), ("assistant", ("一答", "再答")[chosen]), ("user", "二"), ("assistant", "二答")]
+    assert said(do(store, "get_messages", KEY)) == expected
+    assert on_platform(make_store) == expected

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Generic, TypeVar
 
-from xingchen_core.characters.own_messages import Mark, Own, echoed, named
+from xingchen_core.characters.own_messages import Mark, Own, echoed, named, replacing
 from xingchen_core.characters.platform_history import HistoryMessage
 from xingchen_core.characters.reading import in_order, order_messages, whole_history
 
@@ -114,6 +114,10 @@ class Conversation(Generic[M]):
             self._drop(own, row)
         for own, row in echoed(self._own, rows, self._listed_as):
             self._drop(own, row)
+        # The platform has one answer of each exchange. An own one in its place was asked for again, and was not chosen
+        # if what was said after it is listed already.
+        given_up = {own.id for own in replacing(self._own, rows).values() if own.until is not None}
+        self._own = [own for own in self._own if own.id not in given_up]
 
     def _drop(self, own: Own[M], row: HistoryMessage) -> None:
         self._listed_as[row.message_id] = own.id
@@ -130,10 +134,17 @@ class Conversation(Generic[M]):
 
     def _interleave(self, rows: Sequence[HistoryMessage]) -> list[Entry[M]]:
         """Put each own message behind everything that was there when it was said."""
-        entries: list[Entry[M]] = [Entry(self._listed_as.get(r.message_id, r.message_id), row=r) for r in rows]
+        again = replacing(self._own, rows)
+        entries: list[Entry[M]] = [
+            Entry(again[r.message_id].id, own=again[r.message_id])
+            if r.message_id in again
+            else Entry(self._listed_as.get(r.message_id, r.message_id), row=r)
+            for r in rows
+        ]
+        placed = {own.id for own in again.values()}
         at = len(rows)
         for own in reversed(self._own):  # `since` never goes back from one to the next, so neither do the places
-            if not own.is_hidden:
+            if not own.is_hidden and own.id not in placed:
                 while at and not own.since.covers(rows[at - 1]):
                     at -= 1
                 entries.insert(at, Entry(own.id, own=own))
@@ -185,19 +196,49 @@ class Conversation(Generic[M]):
             text: What was said.
             metadata: Of the answer: `message_id`, and `chat_id` and `query_id` where known.
         """
-        message_id, chat_id = metadata["message_id"], metadata.get("chat_id")
+        message_id, chat_id, query_id = metadata["message_id"], metadata.get("chat_id"), metadata.get("query_id")
         with self._lock:
-            if message_id in self._listed_as:
-                return self._listed_as[message_id]
-            if known := next((own for own in self._own if own.message_id == message_id), None):
-                return known.id
+            asked = self._said_as(query_id)
+            waiting = self.question if self.question in self._own else None
+            known = [self._listed_as[message_id]] if message_id in self._listed_as else []
+            known += [own.id for own in self._own if own.message_id == message_id]
+            if known:
+                if waiting is not None and waiting.text.strip() == asked:
+                    self._take_away(waiting)  # the whole turn was added again
+                return known[0]
+            if asked is not None and waiting is not None:
+                self._take_away(waiting)  # it was answered again, and the platform has it once
             question = next((own for own in reversed(self._own) if not own.is_stored), None)
-            is_listed = self.question is not None and self.question not in self._own
-            if question is not None and not is_listed:
+            if asked is None and question is not None and waiting is self.question:  # else it is listed by now
                 question.is_stored = True
-                question.message_id, question.chat_id = metadata.get("query_id"), chat_id
+                question.message_id, question.chat_id = query_id, chat_id
                 question.answer_id = message_id
-            return self._add(payload, text, is_user=False, is_stored=True, message_id=message_id, chat_id=chat_id)
+            first = [own for own in self._own if (own.chat_id, own.is_user) == (chat_id, False)]
+            if asked is None or chat_id is None or not first:
+                return self._add(payload, text, is_user=False, is_stored=True, message_id=message_id, chat_id=chat_id)
+            self._answer_again(first[0], payload, text, message_id)
+            return first[0].id
+
+    def _answer_again(self, first: Own[M], payload: M, text: str, message_id: str) -> None:
+        """Put another answer to the same question in the place of the first: the platform has one of them."""
+        for own in self._own:
+            if own.answer_id == first.message_id:
+                own.answer_id = message_id
+        first.payload, first.text, first.message_id = payload, text, message_id
+        self.question = None
+        self.version += 1
+
+    def _take_away(self, waiting: Own[M]) -> None:
+        self._own.remove(waiting)
+        self.question = None
+
+    def _said_as(self, query_id: str | None) -> str | None:
+        """Return what a question says that the platform has, if it is one of ours."""
+        if query_id is None:
+            return None
+        said = [own.text for own in self._own if own.message_id == query_id]
+        said += [row.content for row in self._listed if row.message_id == query_id]
+        return said[0].strip() if said else None
 
     def _add(self, payload: M, text: str, **known: Any) -> str:
         self.question = None

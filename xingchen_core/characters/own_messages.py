@@ -96,6 +96,19 @@ def named(own: Sequence[Own[M]], rows: Iterable[HistoryMessage]) -> Pairs[M]:
     return pairs
 
 
+def replacing(own: Sequence[Own[M]], rows: Sequence[HistoryMessage]) -> dict[str, Own[M]]:
+    """Return own messages that stand for listed ones, by the ids of these: what was asked for again.
+
+    The platform has one answer of each exchange, so the listed one is the first as long as a read lags behind, and the
+    chosen one later on. Where an exchange lists several, nothing tells.
+    """
+    later = {(one.chat_id, one.is_user): one for one in own if one.chat_id is not None and not one.is_hidden}
+    sides: dict[tuple[str | None, bool], list[str]] = {}
+    for row in rows if later else ():
+        sides.setdefault((row.chat_id, row.is_user), []).append(row.message_id)
+    return {sides[side][0]: one for side, one in later.items() if len(sides.get(side, ())) == 1}
+
+
 def echoed(own: Sequence[Own[M]], rows: Sequence[HistoryMessage], taken: Container[str]) -> Pairs[M]:
     """Return own messages whose ids nobody told us, and what lists them: by their words.
 

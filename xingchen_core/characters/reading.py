@@ -49,7 +49,8 @@ def order_messages(rows: Iterable[HistoryMessage], asked_newest_first: bool = Tr
 
     Their times tell which way they are listed, else their questions and answers, else it is taken to be the way that
     was asked for. The documents leave open how messages of one time are listed: where their questions and answers show
-    that they come backwards, all of them are turned round; else they stay as listed.
+    that they come backwards, all of them are turned round; else they stay as listed. An answer that was asked for again
+    when the conversation had gone on is newer than what followed its question, and stands behind its question.
     """
     listed = list({row.message_id: row for row in rows}.values())
     is_turned = is_newest_first(listed, asked_newest_first)
@@ -57,12 +58,42 @@ def order_messages(rows: Iterable[HistoryMessage], asked_newest_first: bool = Tr
     turns = sum(_turns(tied) for _, tied, _ in map(_split, _runs(ordered)))
     if turns < 0 or (turns == 0 and is_turned):
         ordered = [row for run in _runs(ordered) for row in _turn_round(run)]
-    return [row for run in _runs(ordered) for row in _question_first(run)]
+    return _behind_their_questions(row for run in _runs(ordered) for row in _question_first(run))
 
 
 def in_order(rows: Sequence[HistoryMessage]) -> list[HistoryMessage]:
     """Return messages that stand oldest first in the order of their times: nothing is turned round."""
-    return [row for run in _runs(_by_time(rows)) for row in _question_first(run)]
+    return _behind_their_questions(row for run in _runs(_by_time(rows)) for row in _question_first(run))
+
+
+def _behind_their_questions(rows: Iterable[HistoryMessage]) -> list[HistoryMessage]:
+    """Put an answer behind its question if another question came between: it is the answer to the first alone."""
+    ordered = list(rows)
+    exchanges: dict[str, list[HistoryMessage]] = {}
+    for row in ordered:
+        if row.chat_id is not None:
+            exchanges.setdefault(row.chat_id, []).append(row)
+    pairs = {
+        pair[0].message_id: pair[1] for pair in exchanges.values() if [one.is_user for one in pair] == [True, False]
+    }
+    asked = [at for at, row in enumerate(ordered) if row.is_user]
+    following = {ordered[at].message_id: later for at, later in pairwise(asked)}
+    places = {row.message_id: at for at, row in enumerate(ordered)}
+    late = {
+        question: answer
+        for question, answer in pairs.items()
+        if question in following and places[answer.message_id] > following[question]
+    }
+    if not late:
+        return ordered
+    moved = {answer.message_id for answer in late.values()}
+    result = []
+    for row in ordered:
+        if row.message_id not in moved:
+            result.append(row)
+        if row.message_id in late:
+            result.append(late[row.message_id])
+    return result
 
 
 def is_newest_first(rows: Sequence[HistoryMessage], asked: bool = True) -> bool:

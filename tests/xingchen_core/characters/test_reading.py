@@ -67,6 +67,34 @@ def test_an_exchange_shows_the_direction_of_its_time() -> None:
     assert ids(order_messages(rows)) == ["r1", "q1", "a1", "r2"]
 
 
+@pytest.mark.parametrize("newest_first", [True, False])
+def test_an_old_question_answered_again(newest_first: bool) -> None:
+    """The new answer is the newest message by its time, and yet stands behind its question."""
+    true = [
+        row("q1", at=1, chat="c1"),
+        row("a9", at=9, chat="c1"),
+        row("q2", at=3, chat="c2"),
+        row("a2", at=4, chat="c2"),
+    ]
+    listed = sorted(true, key=lambda one: one.gmt_create or 0, reverse=newest_first)
+    assert ids(order_messages(listed)) == ids(true)
+    assert ids(in_order(in_order(true))) == ids(true)
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        pytest.param([("q1", "c1"), ("r1", "r1"), ("a1", "c1")], id="a reminder while the answer was made"),
+        pytest.param([("q1", "c"), ("a1", "c"), ("q2", "c"), ("a2", "c")], id="one id for all"),
+        pytest.param([("q1", "c"), ("q2", "x"), ("a1", "c"), ("a2", "c")], id="two answers"),
+    ],
+)
+def test_times_decide_the_rest(rows: list[tuple[str, str]]) -> None:
+    """Only an answer that another question came before is moved, and only the one answer of its question."""
+    listed = [row(name, at=at, chat=chat) for at, (name, chat) in enumerate(rows)]
+    assert ids(order_messages(listed)) == [name for name, _ in rows]
+
+
 @given(st.lists(st.tuples(st.integers(0, 3), st.booleans()), max_size=8), st.randoms(use_true_random=False))
 def test_order_loses_nothing(exchanges: list[tuple[int, bool]], random: Any) -> None:
     """Shuffled pages give every message once, times never fall, and no answer precedes its question."""
