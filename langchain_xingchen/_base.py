@@ -13,6 +13,7 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.language_models.base import LangSmithParams
 from langchain_core.messages import BaseMessage
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
+from langchain_core.rate_limiters import InMemoryRateLimiter
 from pydantic import BaseModel, ConfigDict, model_validator
 
 from langchain_xingchen._errors import model_errors
@@ -37,7 +38,39 @@ MODEL_CONFIG = ConfigDict(
 import, pays for pydantic's schema."""
 
 
-class XingchenChatModel(BaseChatModel, ConnectionSettings):
+class PacedSettings(ConnectionSettings):
+    """Settings that may have a `rate_limiter`: copies share it, since they share what it is a limit of."""
+
+    def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
+        memo = {} if memo is None else memo
+        if (limiter := getattr(self, "rate_limiter", None)) is not None:
+            memo[id(limiter)] = limiter
+        return super().__deepcopy__(memo)
+
+    def __getstate__(self) -> dict[Any, Any]:
+        state = super().__getstate__()
+        limiter = state["__dict__"].get("rate_limiter")
+        if type(limiter) is InMemoryRateLimiter:  # its lock cannot travel: there it begins anew
+            state["__dict__"] = {**state["__dict__"], "rate_limiter": _Pace(limiter)}
+        return state
+
+    def __setstate__(self, state: dict[Any, Any]) -> None:
+        limiter = state["__dict__"].get("rate_limiter")
+        if isinstance(limiter, _Pace):
+            state["__dict__"]["rate_limiter"] = InMemoryRateLimiter(**vars(limiter))
+        super().__setstate__(state)
+
+
+class _Pace:
+    """What makes another limiter like this one."""
+
+    def __init__(self, limiter: InMemoryRateLimiter) -> None:
+        self.requests_per_second = limiter.requests_per_second
+        self.check_every_n_seconds = limiter.check_every_n_seconds
+        self.max_bucket_size = limiter.max_bucket_size
+
+
+class XingchenChatModel(BaseChatModel, PacedSettings):
     """A chat model that turns messages into a call and leaves the rest to the client."""
 
     provider: ClassVar[str]

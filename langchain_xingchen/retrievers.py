@@ -11,7 +11,7 @@ from langchain_core.retrievers import BaseRetriever
 from pydantic import Field, model_validator
 from pydantic_core import to_jsonable_python
 
-from langchain_xingchen._base import MODEL_CONFIG, loaded_async_client
+from langchain_xingchen._base import MODEL_CONFIG, PacedSettings, loaded_async_client
 from xingchen_core import Flow
 from xingchen_core._config import ACCESS_KEY_VARIABLES, plain_timeout
 from xingchen_core.bailian import knowledge
@@ -24,7 +24,7 @@ PER_CALL = RetrieveRequest.model_fields.keys() - {"query", *_WHERE}
 """What a call may say otherwise."""
 
 
-class ServiceRetriever(BaseRetriever, KnowledgeSettings):
+class ServiceRetriever(BaseRetriever, PacedSettings, KnowledgeSettings):
     """A retriever that `dumps` writes without secrets and `langchain_xingchen.loads` revives."""
 
     model_config = MODEL_CONFIG

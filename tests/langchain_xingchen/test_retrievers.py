@@ -5,18 +5,19 @@ import copy
 import pickle
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.documents import Document
 from langchain_core.load import dumps
-from langchain_core.rate_limiters import BaseRateLimiter
-from langchain_core.runnables import ConfigurableField
+from langchain_core.rate_limiters import BaseRateLimiter, InMemoryRateLimiter
+from langchain_core.runnables import ConfigurableField, RunnableConfig
 from pydantic import ValidationError
 
 import langchain_xingchen
-from langchain_xingchen import BailianRetriever
+from langchain_xingchen import BailianRetriever, ChatBailian
 from langchain_xingchen.retrievers import to_document
 from xingchen_core import ConfigurationError, Message, NotFoundError, RateLimitError, UnsupportedOperationError
 from xingchen_core.bailian.knowledge import Condition, Group, Rerank, RetrievedNode
@@ -224,6 +225,62 @@ def test_a_batch_waits_for_the_rate_limiter(make: MakeRetriever, emulator: Emula
     with pytest.raises(TypeError):
         retriever.invoke("退货", nonsense=1)
     assert len(limiter.waits) == len(emulator.requests) == 4
+
+
+class Clock:
+    """A time that passes by sleeping only, in seconds."""
+
+    now = 0.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+
+@pytest.mark.parametrize("way", ["batch", "abatch"])
+def test_one_query_a_second(make: MakeRetriever, emulator: Emulator, monkeypatch: pytest.MonkeyPatch, way: str) -> None:
+    """A batch with LangChain's own limiter keeps to the plan of one query a second; without it it does not."""
+    clock = Clock()
+
+    async def pause(seconds: float) -> None:
+        clock.sleep(seconds)
+
+    monkeypatch.setattr("langchain_core.rate_limiters.time", clock)
+    monkeypatch.setattr("langchain_core.rate_limiters.asyncio", SimpleNamespace(sleep=pause))
+    monkeypatch.setattr(emulator.bailian, "clock", lambda: 1e9 + clock.now)
+    emulator.bailian.knowledge.queries_per_second = 1
+    config: RunnableConfig = {"max_concurrency": 1}
+
+    def run(retriever: BailianRetriever) -> list[Any]:
+        if way == "batch":
+            return retriever.batch(["电子发票"] * 4, config, return_exceptions=True)
+        return asyncio.run(retriever.abatch(["电子发票"] * 4, config, return_exceptions=True))
+
+    limiter = InMemoryRateLimiter(requests_per_second=1, check_every_n_seconds=0.25)
+    assert [titles(found) for found in run(make(rate_limiter=limiter))] == [["发票指南"]] * 4
+    assert clock.now == 4
+    assert len(emulator.requests) == 4
+    clock.sleep(1)
+    assert [type(found) for found in run(make(max_retries=0))] == [list, *[RateLimitError] * 3]
+
+
+@pytest.mark.parametrize("kind", [BailianRetriever, ChatBailian])
+def test_clones_keep_the_pace(emulator: Emulator, kind: Any) -> None:
+    """A copy shares the limiter; another process has one like it. One that can travel by itself does."""
+    place = {"index_id": "kbdemo0001"} if kind is BailianRetriever else {"model": "qwen-plus"}
+    limiter = InMemoryRateLimiter(requests_per_second=3, check_every_n_seconds=0.01, max_bucket_size=5)
+    limiter.acquire()
+    paced = kind(api_key="test-key", rate_limiter=limiter, **place)
+    for clone in (copy.copy(paced), copy.deepcopy(paced)):
+        assert clone.rate_limiter is limiter
+    revived = pickle.loads(pickle.dumps(paced)).rate_limiter
+    assert revived is not limiter
+    assert (revived.requests_per_second, revived.check_every_n_seconds, revived.max_bucket_size) == (3, 0.01, 5)
+    assert revived.acquire()
+    mine = pickle.loads(pickle.dumps(kind(api_key="test-key", rate_limiter=Counting(), **place))).rate_limiter
+    assert isinstance(mine, Counting)
 
 
 def test_configurable(make: MakeRetriever, emulator: Emulator) -> None:
