@@ -13,7 +13,7 @@ from xingchen_core import APIConnectionError, APIStatusError, Flow, UnsupportedO
 from xingchen_core.characters.conversation import Conversation, Entry, Mark
 from xingchen_core.characters.reading import whole_history
 from xingchen_core.characters.received import RECEIVED
-from xingchen_core.characters.storing import Draft, Unsupported, write
+from xingchen_core.characters.storing import Draft, Unsupported, clear, write
 
 Drafts = dict[int, Draft[BaseMessage]]
 """Messages of a batch, by their place in it."""
@@ -154,9 +154,9 @@ class Writer:
                 raise AssertionError("what the platform stored itself is not sent")
         self._known.update((draft.metadata["message_id"], None) for draft in drafts if draft.role == "assistant")
 
-    def reset(self) -> None:
-        """Note that the conversation begins anew."""
-        self.conversation.reset()
+    def clear(self, place: Place) -> Flow[None]:
+        """Begin the conversation anew."""
+        yield from clear(self.conversation, *place.conversation)
         self._unfinished.clear()
 
 

@@ -273,8 +273,7 @@ class XingchenChatMessageHistory(XingchenSettings, _Base):
 
     def _clear(self) -> Flow[None]:
         yield from self._newest()  # what is listed now is older than the reset, whatever the clocks say
-        yield service.reset(self.character_id, self.user_id)
-        self._writer.reset()
+        yield from self._writer.clear(self._place)
         self._turn = None
 
     def __copy__(self) -> Self:

@@ -19,9 +19,18 @@ from pydantic import Field, PrivateAttr, SerializationInfo, SerializerFunctionWr
 
 from llama_index_xingchen._base import plain_settings
 from xingchen_core import ConfigurationError, Flow, UnsupportedOperationError
-from xingchen_core.characters import HistoryMessage, XingchenSettings, reset
+from xingchen_core.characters import HistoryMessage, XingchenSettings
 from xingchen_core.characters.conversation import Conversation, Entry, whole_history
-from xingchen_core.characters.storing import CAPABILITIES, Capabilities, Draft, Unsupported, storable, write, writing
+from xingchen_core.characters.storing import (
+    CAPABILITIES,
+    Capabilities,
+    Draft,
+    Unsupported,
+    clear,
+    storable,
+    write,
+    writing,
+)
 
 T = TypeVar("T")
 
@@ -55,6 +64,11 @@ class ReadCache:
             while self._reads and now - next(iter(self._reads.values()))[0] >= seconds:
                 del self._reads[next(iter(self._reads))]
             self._reads[key] = now, version, rows
+
+    def drop(self, key: str) -> None:
+        """Forget what was read of `key`."""
+        with self._lock:
+            self._reads.pop(key, None)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return ReadCache, ()
@@ -190,9 +204,9 @@ class RemoteHistory(XingchenSettings):
 
     def _clear(self, key: str) -> Flow[list[Entry[ChatMessage]]]:
         """Reset a conversation; return what was there."""
+        self._cache.drop(key)  # what others have stored since is older than the reset, too
         entries = yield from self._read(key)
-        yield reset(*split_key(key))
-        self._conversation(key).reset()
+        yield from clear(self._conversation(key), self.account(), *split_key(key))
         self._keys.pop(key, None)
         return entries
 

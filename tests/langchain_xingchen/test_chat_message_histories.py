@@ -765,6 +765,25 @@ def test_clear(emulator: Emulator, use: Callable[..., Sync], model: ChatXingchen
     assert emulator.xingchen.prompts[-1] == [{"role": "user", "content": "新"}]
 
 
+def test_clear_what_this_program_said_elsewhere(
+    emulator: Emulator, use: Callable[..., Sync], model: ChatXingchen
+) -> None:
+    """A reset hides chats that this history was not told of, though the platform lists them only later; and no answer
+    from before it is taken for one to a later question.
+    """
+    emulator.xingchen.history_lag = 2
+    emulator.reply("好。")
+    model.invoke("旧")
+    history = use()
+    history.clear()
+    emulator.reply("新的。")
+    history.add(HumanMessage("新"), model.invoke("新"))
+    for _ in range(4):
+        assert texts(history.read()) == ["新", "新的。"]
+    with pytest.raises(UnsupportedOperationError, match="did not store"):
+        history.add(HumanMessage("旧"), AIMessage("好。"))
+
+
 def test_clear_what_others_said(emulator: Emulator, use: Callable[..., Sync]) -> None:
     """A reset hides what another program stored since our last read, too."""
     history = use()

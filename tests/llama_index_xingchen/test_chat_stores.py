@@ -265,6 +265,32 @@ def test_delete_messages_resets(
     assert emulator.xingchen.prompts[-1] == [{"role": "user", "content": "新的"}]
 
 
+def test_a_reset_hides_what_others_said(store: XingchenChatStore, do: Do, emulator: Emulator) -> None:
+    """What another program stored since the last read is older than the reset, too; that read is not served again."""
+    assert do(store, "get_messages", KEY) == []
+    emulator.xingchen.add_messages("quiet", "u1", ["别的程序说的", "好"])
+    assert said(do(store, "delete_messages", KEY)) == [("user", "别的程序说的"), ("assistant", "好")]
+    assert do(store, "get_messages", KEY) == []
+
+
+def test_a_reset_hides_what_this_program_said_elsewhere(
+    store: XingchenChatStore, do: Do, answer_to: Do, emulator: Emulator
+) -> None:
+    """Chats that the store was not told of are hidden, though the platform lists them only later; and no answer from
+    before the reset is taken for one to a later question.
+    """
+    emulator.xingchen.history_lag = 2
+    store.cache_seconds = 0
+    emulator.reply("好。")
+    answer_to("旧")
+    do(store, "delete_messages", KEY)
+    for _ in range(4):
+        assert do(store, "get_messages", KEY) == []
+    do(store, "add_message", KEY, user("旧"))
+    do(store, "add_message", KEY, assistant("好。"))
+    assert [body["content"] for body in reminders(emulator)] == ["好。"]
+
+
 def test_what_is_listed_after_a_reset_stays_hidden(store: XingchenChatStore, do: Do, emulator: Emulator) -> None:
     """A message written before the reset that the service lists only afterwards is not shown."""
     store.cache_seconds = 0

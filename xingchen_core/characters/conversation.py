@@ -7,7 +7,7 @@ What it can hold, and how that gets there, is in `storing.py`.
 
 import threading
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Generic, TypeVar
@@ -258,14 +258,18 @@ class Conversation(Generic[M]):
                 self.question = None
             return found
 
-    def reset(self) -> None:
+    def reset(self, older: Iterable[str] = ()) -> None:
         """Note that the platform has reset the conversation: only what is newer is shown from here on.
 
         Whether the platform still lists what was before is UNVERIFIED; if it does, it is hidden.
+
+        Args:
+            older: Ids of messages that are older for certain, listed or not.
         """
         with self._lock:
             self.version += 1
             self._reset = self._mark
+            self._hidden.update(older)
             self.question = None
             self._own = [own for own in self._own if own.is_stored]
             for own in self._own:

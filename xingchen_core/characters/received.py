@@ -8,7 +8,7 @@ import hashlib
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 ANSWERS = 8
@@ -30,6 +30,8 @@ class _Answer:
     said: bytes
     asked: bytes
     ids: dict[str, Any]
+    is_taken: bool = False
+    """A store has it."""
 
 
 class ReceivedAnswers:
@@ -86,15 +88,30 @@ class ReceivedAnswers:
         """
         with self._lock:
             known = self._answers.get((account, character_id, user_id), [])
-            alike = [one for one in known if one.said == _digest(text) and one.ids["message_id"] not in but]
+            free = [one for one in known if not one.is_taken and one.ids["message_id"] not in but]
+            alike = [one for one in free if one.said == _digest(text)]
         alike.sort(key=lambda one: one.asked == _digest(question))
         return dict(alike[-1].ids) if alike else None
 
     def take(self, account: str, character_id: str, user_id: str, message_id: str) -> None:
-        """Forget an answer: a store has it now."""
+        """Note that a store has an answer now: it is not found again."""
         with self._lock:
             answers = self._answers.get((account, character_id, user_id), [])
-            answers[:] = [one for one in answers if one.ids["message_id"] != message_id]
+            answers[:] = [
+                replace(one, is_taken=True) if one.ids["message_id"] == message_id else one for one in answers
+            ]
+
+    def ids(self, account: str, character_id: str, user_id: str) -> frozenset[str]:
+        """Return the message ids of a conversation's answers, and of their questions where they are known."""
+        with self._lock:
+            answers = self._answers.get((account, character_id, user_id), [])
+            return frozenset(one.ids[name] for one in answers for name in ("message_id", "query_id") if name in one.ids)
+
+    def forget(self, account: str, character_id: str, user_id: str, ids: frozenset[str]) -> None:
+        """Forget answers, by their message ids."""
+        with self._lock:
+            answers = self._answers.get((account, character_id, user_id), [])
+            answers[:] = [one for one in answers if one.ids["message_id"] not in ids]
 
 
 RECEIVED = ReceivedAnswers()

@@ -13,7 +13,7 @@ from xingchen_core._errors import UnsupportedOperationError
 from xingchen_core._locks import ProcessLock
 from xingchen_core.characters._wire import LARGEST_PAGE
 from xingchen_core.characters.conversation import Conversation
-from xingchen_core.characters.platform_history import remind
+from xingchen_core.characters.platform_history import remind, reset
 from xingchen_core.characters.reading import whole_history
 from xingchen_core.characters.received import RECEIVED
 
@@ -140,6 +140,18 @@ def write(
             RECEIVED.take(account, character_id, user_id, told["message_id"])
             ids.append(conversation.add_answer(draft.payload, draft.text, told))
     return ids
+
+
+def clear(conversation: Conversation[Any], account: str, character_id: str, user_id: str) -> Flow[None]:
+    """Reset a conversation.
+
+    What is listed by now should have been read before: it is older than the reset, whatever the clocks say. So are the
+    answers that this process has received, although the platform may list them later.
+    """
+    older = RECEIVED.ids(account, character_id, user_id)
+    yield reset(character_id, user_id)
+    RECEIVED.forget(account, character_id, user_id, older)
+    conversation.reset(older)
 
 
 def _recognise(

@@ -63,6 +63,19 @@ def test_answers_alike() -> None:
     assert found(answers, "好。", "问1") == "a3"
 
 
+def test_answers_before_a_reset() -> None:
+    """A reset is told which messages are older, those that a store has included; they are not found any more."""
+    answers = ReceivedAnswers()
+    answers.note("a", "", "好。", {**IDS, "message_id": "a1", "query_id": "q1"})
+    answers.note("a", "", "再见。", {**IDS, "message_id": "a2", "query_id": None})
+    answers.take("a", "demo", "u1", "a1")
+    older = answers.ids("a", "demo", "u1")
+    assert older == {"a1", "q1", "a2"}
+    answers.note("a", "", "新的。", {**IDS, "message_id": "a3"})
+    answers.forget("a", "demo", "u1", older)
+    assert [found(answers, text) for text in ("好。", "再见。", "新的。")] == [None, None, "a3"]
+
+
 def test_memory_is_bounded() -> None:
     """The newest few answers of the conversations used last are kept."""
     answers = ReceivedAnswers()
