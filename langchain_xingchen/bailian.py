@@ -1,12 +1,11 @@
 """`ChatBailian`: a model on Bailian (百炼), such as qwen, as a LangChain chat model."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar, Self, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
 
 from langchain_core.language_models import LanguageModelInput, ModelProfile
 from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.runnables import Runnable
-from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_openai_tool
 from pydantic import model_validator
 
@@ -18,7 +17,10 @@ from xingchen_core import Call, ChatDelta, ChatReply, Flow, StreamCall, bailian
 from xingchen_core.bailian import BailianSettings, ModelParameters, ModelRequest
 from xingchen_core.bailian.model_parameters import thinks
 
-Tool = dict[str, Any] | type | Callable[..., Any] | BaseTool
+if TYPE_CHECKING:  # named in annotations only: not loaded before it is used
+    from langchain_core.tools import BaseTool
+
+    Tool = dict[str, Any] | type | Callable[..., Any] | BaseTool
 
 
 class ChatBailian(XingchenChatModel, ModelParameters, BailianSettings):
@@ -123,7 +125,7 @@ class ChatBailian(XingchenChatModel, ModelParameters, BailianSettings):
 
     def bind_tools(
         self,
-        tools: Sequence[Tool],
+        tools: "Sequence[Tool]",
         *,
         tool_choice: dict[str, Any] | str | bool | None = None,
         parallel_tool_calls: bool | None = None,

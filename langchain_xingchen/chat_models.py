@@ -1,13 +1,12 @@
 """`ChatXingchen`: a Xingchen character as a LangChain chat model."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from langchain_core.language_models import LanguageModelInput
 from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.messages.content import ImageContentBlock, create_image_block
 from langchain_core.runnables import Runnable
-from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_openai_tool
 
 from langchain_xingchen._base import MODEL_CONFIG, XingchenChatModel
@@ -23,8 +22,13 @@ from xingchen_core import (
     UnsupportedOperationError,
     characters,
 )
-from xingchen_core.characters import CharacterParameters, ChatRequest, Function, GeneratedImage, XingchenSettings
+from xingchen_core.characters import CharacterParameters, ChatRequest, Function, XingchenSettings
 from xingchen_core.characters.models import DEFAULT_MODEL, WHO
+
+if TYPE_CHECKING:  # named in annotations only: neither is loaded before it is used
+    from langchain_core.tools import BaseTool
+
+    from xingchen_core.characters import GeneratedImage
 
 
 class ChatXingchen(XingchenChatModel, CharacterParameters, XingchenSettings):
@@ -119,7 +123,7 @@ class ChatXingchen(XingchenChatModel, CharacterParameters, XingchenSettings):
 
     def bind_tools(
         self,
-        tools: Sequence[dict[str, Any] | type | Callable[..., Any] | BaseTool],
+        tools: "Sequence[dict[str, Any] | type | Callable[..., Any] | BaseTool]",
         *,
         tool_choice: dict[str, Any] | str | bool | None = None,
         **kwargs: Any,
@@ -231,7 +235,7 @@ def _function_choice(choice: dict[str, Any] | str | bool, functions: list[Functi
     return str(choice)
 
 
-def _wait_for_image(message: AIMessage, timeout: float) -> Flow[GeneratedImage]:
+def _wait_for_image(message: AIMessage, timeout: float) -> "Flow[GeneratedImage]":
     ids = message.response_metadata
     if not ids.get("message_id") or not ids.get("user_id"):
         raise ConfigurationError(
@@ -240,5 +244,5 @@ def _wait_for_image(message: AIMessage, timeout: float) -> Flow[GeneratedImage]:
     return (yield from characters.wait_for_image(ids["message_id"], ids["user_id"], timeout=timeout))
 
 
-def _image_block(image: GeneratedImage) -> ImageContentBlock:
+def _image_block(image: "GeneratedImage") -> ImageContentBlock:
     return create_image_block(url=image.urls[0], urls=list(image.urls) if len(image.urls) > 1 else None)

@@ -18,11 +18,13 @@ from llama_index_xingchen._function_calling import FunctionCallingXingchenLLM
 from llama_index_xingchen._messages import to_messages
 from llama_index_xingchen._tools import function_choice, to_functions
 from xingchen_core import Call, ChatDelta, ChatReply, ConfigurationError, Flow, StreamCall, characters
-from xingchen_core.characters import CharacterParameters, ChatRequest, GeneratedImage, XingchenSettings
+from xingchen_core.characters import CharacterParameters, ChatRequest, XingchenSettings
 from xingchen_core.characters.models import DEFAULT_MODEL, WHO
 
 if TYPE_CHECKING:
     from llama_index.core.tools.types import BaseTool
+
+    from xingchen_core.characters import GeneratedImage
 
 dispatcher = get_dispatcher(__name__)
 
@@ -188,7 +190,7 @@ class Xingchen(FunctionCallingXingchenLLM, CharacterParameters, XingchenSettings
 Answered = ChatResponse | CompletionResponse | ChatMessage
 
 
-def _wait_for_image(answer: Answered, timeout: float) -> Flow[GeneratedImage]:
+def _wait_for_image(answer: Answered, timeout: float) -> "Flow[GeneratedImage]":
     ids = answer.additional_kwargs if isinstance(answer, ChatMessage) else answer.raw or {}
     if not ids.get("message_id") or not ids.get("user_id"):
         raise ConfigurationError(
