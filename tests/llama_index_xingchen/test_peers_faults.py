@@ -274,9 +274,7 @@ def test_li_loses_pictures(emulator: Emulator, do: Do, connection: dict[str, Any
 def test_li_takes_what_no_engine_can_give(emulator: Emulator, do: Do, connection: dict[str, Any]) -> None:
     """[LI]: `retrieve` with an argument that no engine passes. Ours is LlamaIndex's own, and engines work."""
     assert {"retrieve", "aretrieve"}.isdisjoint(vars(BailianRetriever))
-    engine = RetrieverQueryEngine.from_args(
-        BailianRetriever(index_id="kbdemo0001", **connection), response_mode="no_text", llm=MockLLM()
-    )
+    engine = RetrieverQueryEngine.from_args(BailianRetriever(index_id="kbdemo0001", **connection), llm=MockLLM())
     assert do(engine, "query", "退货").source_nodes
 
 
