@@ -10,7 +10,7 @@ from langchain_core.vectorstores import VectorStore
 from langchain_xingchen._base import loaded_async_client
 from langchain_xingchen._index_files import AnyFile, files_as_they_are, files_of_documents
 from langchain_xingchen._index_work import IndexWork
-from langchain_xingchen.retrievers import PER_CALL, BailianRetriever, check_keywords, to_document
+from langchain_xingchen.retrievers import PER_CALL, BailianRetriever, check_keywords, to_document, to_history
 from xingchen_core import ConfigurationError, Flow, UnsupportedOperationError
 from xingchen_core.bailian import knowledge
 from xingchen_core.bailian.knowledge_building import Building, NewFile, OnProgress
@@ -366,7 +366,9 @@ class BailianIndex(VectorStore):
         return files_of_documents(documents, ids, self._text_format, self._header_keys)
 
     def _search(self, query: str, k: int, wanted: Mapping[str, Any]) -> Flow[list[Document]]:
-        check_keywords({**wanted}, PER_CALL - {"k"})
+        check_keywords(wanted, PER_CALL - {"k"})
+        if "history" in wanted:
+            wanted = {**wanted, "history": to_history(wanted["history"])}
         index_id = yield from self._work.resolve()
         request = knowledge.RetrieveRequest(query=query, k=k, index_id=index_id, **wanted)
         return list(map(to_document, (yield from knowledge.retrieve(request, self.settings))))

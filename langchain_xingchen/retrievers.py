@@ -1,18 +1,19 @@
 """`BailianRetriever`: a knowledge base on Bailian as a LangChain retriever."""
 
-from collections.abc import Set
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import is_dataclass
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from langchain_core.callbacks import AsyncCallbackManagerForRetrieverRun, CallbackManagerForRetrieverRun
 from langchain_core.documents import Document
+from langchain_core.messages import MessageLikeRepresentation, convert_to_messages
 from langchain_core.rate_limiters import BaseRateLimiter
 from langchain_core.retrievers import BaseRetriever
 from pydantic import Field, model_validator
 from pydantic_core import to_jsonable_python
 
 from langchain_xingchen._base import MODEL_CONFIG, PacedSettings, loaded_async_client
-from xingchen_core import Flow
+from xingchen_core import Flow, Message
 from xingchen_core._config import ACCESS_KEY_VARIABLES, plain_timeout
 from xingchen_core.bailian import knowledge
 from xingchen_core.bailian.knowledge import Filter, KnowledgeSettings, Rerank, RetrievedNode, RetrieveRequest, Route
@@ -22,6 +23,9 @@ _WHERE = ("index_id", "index_name", "agent_id", "agent_version", "route")
 
 PER_CALL = RetrieveRequest.model_fields.keys() - {"query", *_WHERE}
 """What a call may say otherwise."""
+
+
+_ROLES: dict[str, Literal["user", "assistant"]] = {"human": "user", "ai": "assistant"}
 
 
 class ServiceRetriever(BaseRetriever, PacedSettings, KnowledgeSettings):
@@ -56,8 +60,8 @@ class BailianRetriever(ServiceRetriever):
     ```
 
     All but where to look may also be given per call; another keyword raises `TypeError`. Two more are for calls only:
-    `history`, the messages before the question for `rewrite` (`xingchen_core.Message`), and `images`, URLs of pictures
-    to look for. Nothing found is `[]`.
+    `history`, the messages before the question, for `rewrite` (what was said in words by the user and the model goes
+    out), and `images`, URLs of pictures to look for. Nothing found is `[]`.
 
     A document's `id` is the chunk's. Its metadata are the chunk's own fields (metadata of yours, columns of a table)
     and `score` (0 to 1, `None` if there is none), `title`, `heading_path`, `document_id`, `document_name`,
@@ -131,11 +135,13 @@ class BailianRetriever(ServiceRetriever):
 
     def _retrieve(self, query: str, wanted: dict[str, Any]) -> Flow[tuple[RetrievedNode, ...]]:
         check_keywords(wanted, PER_CALL)
+        if "history" in wanted:
+            wanted = {**wanted, "history": to_history(wanted["history"])}
         own = {name: getattr(self, name) for name in RetrieveRequest.model_fields if name in type(self).model_fields}
         return knowledge.retrieve(RetrieveRequest(**{**own, **wanted, "query": query}), self)
 
 
-def check_keywords(wanted: dict[str, Any], known: Set[str]) -> None:
+def check_keywords(wanted: Mapping[str, Any], known: Set[str]) -> None:
     """Refuse keywords that nobody would heed.
 
     Raises:
@@ -145,6 +151,14 @@ def check_keywords(wanted: dict[str, Any], known: Set[str]) -> None:
         raise TypeError(
             f"invoke() got an unexpected keyword argument {unknown[0]!r}; known: {', '.join(sorted(known))}"
         )
+
+
+def to_history(messages: Sequence[Message | MessageLikeRepresentation]) -> list[Message]:
+    """Return a conversation as far as the service takes it: what the user and the model said in words."""
+    if all(isinstance(message, Message) for message in messages):
+        return list(messages)  # type: ignore[arg-type]
+    said = [(message.type, str(message.text)) for message in convert_to_messages(messages)]  # type: ignore[arg-type]
+    return [Message(role=_ROLES[type_], content=text) for type_, text in said if type_ in _ROLES and text.strip()]
 
 
 def to_document(node: RetrievedNode) -> Document:

@@ -12,7 +12,7 @@ import pytest
 from langchain_core._api import LangChainBetaWarning
 from langchain_core.messages import AIMessage, AIMessageChunk
 
-from langchain_xingchen import ChatXingchen
+from langchain_xingchen import BailianRetriever, ChatXingchen
 from xingchen_core.emulator import Emulator
 
 MakeModel = Callable[..., ChatXingchen]
@@ -37,6 +37,21 @@ def make(emulator: Emulator) -> Iterator[MakeModel]:
             return made.enter_context(ChatXingchen(**{"api_key": "test-key", "base_url": emulator.url, **fields}))
 
         yield make_model
+
+
+@pytest.fixture
+def retriever_of(emulator: Emulator) -> Iterator[Callable[..., BailianRetriever]]:
+    """Makes retrievers with an API key unless a test signs. They are closed after it."""
+    with ExitStack() as made:
+
+        def make_retriever(**fields: Any) -> BailianRetriever:
+            if not fields.keys() & {"index_id", "index_name", "agent_id"}:
+                fields["index_id"] = "kbdemo0001"
+            if "access_key_id" not in fields:
+                fields.setdefault("api_key", "test-key")
+            return made.enter_context(BailianRetriever(base_url=emulator.url, **fields))
+
+        yield make_retriever
 
 
 @pytest.fixture(autouse=True)

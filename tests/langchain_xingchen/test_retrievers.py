@@ -3,8 +3,7 @@
 import asyncio
 import copy
 import pickle
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,6 +11,7 @@ import pytest
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.documents import Document
 from langchain_core.load import dumps
+from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage
 from langchain_core.rate_limiters import BaseRateLimiter, InMemoryRateLimiter
 from langchain_core.runnables import ConfigurableField, RunnableConfig
 from pydantic import ValidationError
@@ -19,7 +19,13 @@ from pydantic import ValidationError
 import langchain_xingchen
 from langchain_xingchen import BailianRetriever, ChatBailian
 from langchain_xingchen.retrievers import to_document
-from xingchen_core import ConfigurationError, Message, NotFoundError, RateLimitError, UnsupportedOperationError
+from xingchen_core import (
+    ConfigurationError,
+    Message,
+    NotFoundError,
+    RateLimitError,
+    UnsupportedOperationError,
+)
 from xingchen_core.bailian.knowledge import Condition, Group, Rerank, RetrievedNode
 from xingchen_core.emulator import Emulator
 
@@ -29,18 +35,9 @@ SIGNED = {"access_key_id": "testid", "access_key_secret": "testsecret", "workspa
 
 
 @pytest.fixture
-def make(emulator: Emulator) -> Iterator[MakeRetriever]:
-    """Makes retrievers with an API key unless a test signs. They are closed after it."""
-    with ExitStack() as made:
-
-        def make_retriever(**fields: Any) -> BailianRetriever:
-            if not fields.keys() & {"index_id", "index_name", "agent_id"}:
-                fields["index_id"] = "kbdemo0001"
-            if "access_key_id" not in fields:
-                fields["api_key"] = "test-key"
-            return made.enter_context(BailianRetriever(base_url=emulator.url, **fields))
-
-        yield make_retriever
+def make(retriever_of: MakeRetriever) -> MakeRetriever:
+    """Makes retrievers."""
+    return retriever_of
 
 
 def titles(documents: list[Document]) -> list[str]:
@@ -166,13 +163,22 @@ def test_scores_below_the_threshold(make: MakeRetriever, ask: Ask) -> None:
 def test_history_is_for_rewriting(make: MakeRetriever, emulator: Emulator, ask: Ask) -> None:
     """The conversation before the question goes with it where the route can rewrite, else is refused unsent."""
     history = [Message(role="user", content="我想退货"), Message(role="assistant", content="好的")]
-    ask(make(**SIGNED), "要几天?", history=history)
-    query = emulator.requests[0].query
-    assert query["EnableRewrite"] == "true"
-    assert query["QueryHistory"] == '[{"role":"user","content":"我想退货"},{"role":"assistant","content":"好的"}]'
+    of_langchain = [
+        SystemMessage("你是客服。"),
+        HumanMessage([{"type": "text", "text": "我想退货"}, {"type": "image", "url": "https://example.invalid/1.png"}]),
+        AIMessage("", tool_calls=[{"name": "f", "args": {}, "id": "c1"}]),
+        ToolMessage("结果", tool_call_id="c1"),
+        ("ai", "好的"),
+    ]
+    for messages in (history, of_langchain):
+        ask(make(**SIGNED), "要几天?", history=messages)
+    for request in emulator.requests:
+        assert request.query["EnableRewrite"] == "true"
+        told = '[{"role":"user","content":"我想退货"},{"role":"assistant","content":"好的"}]'
+        assert request.query["QueryHistory"] == told
     with pytest.raises(UnsupportedOperationError, match="openapi"):
         ask(make(), "要几天?", history=history)
-    assert len(emulator.requests) == 1
+    assert len(emulator.requests) == 2
 
 
 @pytest.mark.parametrize("name", ["nonsense", "index_id", "query", "api_key"])
