@@ -7,11 +7,12 @@ from llama_index.core.base.base_retriever import BaseRetriever
 from llama_index.core.callbacks import CallbackManager
 from llama_index.core.schema import IndexNode, NodeWithScore, QueryBundle
 from llama_index.core.vector_stores import MetadataFilters
-from pydantic import Field, PrivateAttr, model_validator
+from pydantic import BaseModel, Field, PrivateAttr, model_validator
 
 from llama_index_xingchen._base import MODEL_CONFIG
 from llama_index_xingchen._knowledge_filters import to_filter
 from llama_index_xingchen._knowledge_nodes import to_node
+from llama_index_xingchen._pace import Pace, Travelling
 from xingchen_core import ConfigurationError, Flow, NotFoundError
 from xingchen_core.bailian.knowledge import (
     KnowledgeSettings,
@@ -60,7 +61,8 @@ class BailianRetriever(KnowledgeSettings, BaseRetriever):
         dense_top_k, sparse_top_k: How many chunks are recalled by meaning and by words, 0 to 100; 100 by default.
         route: `index`, `service`, `openapi` or `pipeline`. Default: what the credentials allow.
         extra: Further members of the request, under the route's names.
-        rate_limiter: One of LlamaIndex's, asked before each query: the standard plan allows one in a second.
+        rate_limiter: Queries a second, evenly spaced (the standard plan allows 1), or one of LlamaIndex's limiters.
+            Each query waits for it. Copies share it; in another process it begins anew.
         callback_manager: Receives the event of each retrieval.
         objects: `IndexNode`s in place of `object_map`.
         object_map: What stands behind documents, by their id: nodes, engines or retrievers.
@@ -108,6 +110,10 @@ class BailianRetriever(KnowledgeSettings, BaseRetriever):
             self.__dict__["object_map"] = {node.index_id: node.obj for node in self.objects}
         if self.filters is not None:
             to_filter(self.filters)  # refuses what no query could use
+        if isinstance(self.rate_limiter, (int, float)):
+            if not self.rate_limiter > 0:
+                raise ConfigurationError(f"rate_limiter is queries a second, more than 0; got {self.rate_limiter}.")
+            self.__dict__["rate_limiter"] = Pace(self.rate_limiter)
         return self
 
     @property
@@ -158,6 +164,18 @@ class BailianRetriever(KnowledgeSettings, BaseRetriever):
             return (yield from find_pipeline(name))
         index = yield from find_index(name, signed_for=self.workspace_id if route == "openapi" else None)
         return index.id
+
+    def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
+        memo = {} if memo is None else memo
+        if self.rate_limiter is not None:
+            memo[id(self.rate_limiter)] = self.rate_limiter  # what is limited is the service
+        return super().__deepcopy__(memo)
+
+    def __getstate__(self) -> dict[Any, Any]:
+        state = super().__getstate__()
+        if isinstance(self.rate_limiter, BaseModel):
+            state["__dict__"] = {**state["__dict__"], "rate_limiter": Travelling(self.rate_limiter)}
+        return state
 
     def __copy__(self) -> Self:
         copied = super().__copy__()

@@ -5,6 +5,7 @@ import copy
 import pickle
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from importlib.util import find_spec
 from typing import Any
 
 import httpx
@@ -282,6 +283,45 @@ def test_the_limiter_is_asked(make: Make, ask: Ask) -> None:
     ask(retriever, "退货")
     ask(retriever, "发票")
     assert limiter.acquired == 2
+
+
+def test_a_pace(make: Make, ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A number is queries a second: one after the other, also from the first on, and from copies too."""
+    clock, slept = [100.0], list[float]()
+
+    def sleep(seconds: float) -> None:
+        slept.append(seconds)
+
+    async def async_sleep(seconds: float) -> None:
+        sleep(seconds)
+
+    monkeypatch.setattr("llama_index_xingchen._pace._now", lambda: clock[0])
+    monkeypatch.setattr("llama_index_xingchen._pace._sleep", sleep)
+    monkeypatch.setattr("llama_index_xingchen._pace._async_sleep", async_sleep)
+    retriever = make(rate_limiter=2)
+    for each in (retriever, retriever, copy.deepcopy(retriever), copy.copy(retriever)):
+        ask(each, "退货")
+    assert slept == [0, 0.5, 1.0, 1.5]
+    clock[0] = 110.0
+    ask(retriever, "退货")
+    ask(pickle.loads(pickle.dumps(retriever)), "退货")
+    assert slept[4:] == [0, 0]
+    for number in (0, -1):
+        with pytest.raises(ConfigurationError, match="queries a second"):
+            make(rate_limiter=number)
+
+
+@pytest.mark.skipif(find_spec("llama_index.core.rate_limiter") is None, reason="newer than the oldest LlamaIndex")
+@pytest.mark.parametrize("clone", [lambda r: pickle.loads(pickle.dumps(r)), copy.copy, copy.deepcopy])
+def test_limiters_of_llama_index(make: Make, ask: Ask, clone: Callable[[Any], BailianRetriever]) -> None:
+    """They hold a lock: a retriever with one can be copied and pickled all the same."""
+    from llama_index.core.rate_limiter import TokenBucketRateLimiter
+
+    retriever = make(rate_limiter=TokenBucketRateLimiter(requests_per_minute=600))
+    with clone(retriever) as other:
+        assert ask(other, "退货")
+        assert other.rate_limiter.requests_per_minute == 600
+    assert ask(retriever, "退货")
 
 
 def test_queries_wait_together() -> None:
