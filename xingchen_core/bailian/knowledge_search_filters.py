@@ -17,6 +17,7 @@ from xingchen_core.bailian.knowledge_filters import (
     OF_SEVERAL,
     OPPOSITES,
     ORDER,
+    SERVICE_NAMES,
     Condition,
     Filter,
     Group,
@@ -191,12 +192,13 @@ def _tags_told(operator: Operator, value: Any) -> list[dict[str, Any]] | None:
 
 
 def _is_told_of(key: str, route: Route) -> bool:
-    """Whether a route takes this key.
+    """Whether a route takes this key: a column or declared metadata, not what the service itself says of a chunk.
 
     UNVERIFIED for `service`: its examples filter by `doc_id` and by fields, a message of its says "only tags and meta".
     So they are sent, and once more without them if they are refused.
     """
-    return not key.startswith("_") and key != "meta" and (key != "doc_id" or route == "service")
+    is_ours = not key.startswith("_") and key != "meta" and key not in SERVICE_NAMES.values()
+    return is_ours or (key == "doc_id" and route == "service")
 
 
 def _is_plain(value: Any) -> bool:
