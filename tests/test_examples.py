@@ -50,14 +50,39 @@ def _hand_off(emulator: Emulator) -> None:
     emulator.reply("今天适合去西湖，坐地铁一号线。")
 
 
+def _knowledge(emulator: Emulator) -> None:
+    emulator.bailian.knowledge.polls_until_done = 0
+    emulator.bailian.reply("七天内。")
+    emulator.bailian.reply("由买家承担。")
+
+
+def _sub_questions(emulator: Emulator) -> None:
+    """The question is divided in two; the answers are the emulator's own."""
+    emulator.bailian.knowledge.polls_until_done = 0
+    emulator.bailian.reply(
+        '```json\n{"items": [{"sub_question": "年假要提前几天申请？", "tool_name": "hr"}, '
+        '{"sub_question": "住宿每晚最多多少钱？", "tool_name": "travel"}]}\n```'
+    )
+
+
 SCRIPTS: dict[str, Callable[[Emulator], None]] = {
     "character_with_tools.py": _two_tools,
+    "llama_index_knowledge.py": _knowledge,
+    "llama_index_sub_questions.py": _sub_questions,
     "workflow_app_progress.py": _workflow,
     "app_as_tool.py": _agent_with_an_app,
     "qwen_agent_workflow.py": _hand_off,
 }
 
 SHOWN = {
+    "llama_index_knowledge.py": [
+        "文档： ['运费价目', '退换货手册']",
+        "答：七天内。",
+        "（出处：退换货手册 > 退货，",
+        "答：由买家承担。",
+        "（出处：运费价目 > 运费，",
+    ],
+    "llama_index_sub_questions.py": ["答： ", "（出处：人事制度：年假每年十天", "（出处：差旅制度：高铁坐二等座"],
     "character_from_document.py": ["刘备：", "改后的说话风格： 说话带古风"],
     "character_with_tools.py": [
         "（查询 weather {'city': '杭州'}）",
