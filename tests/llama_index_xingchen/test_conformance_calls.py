@@ -2,18 +2,17 @@
 
 import asyncio
 import contextlib
-import json
 import socket
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
 from typing import Any
 
 import httpx
 import pytest
 from llama_index.core.base.llms.types import ChatMessage
 
+from slow_service import rate_and_time, slow_service
 from xingchen_core import APIStatusError, APITimeoutError, InternalServerError, XingchenError
 
 
@@ -148,46 +147,6 @@ def test_one_object_serves_several_event_loops(case: Any, make: Any, emulator: A
 
     assert asyncio.run(talk()) == asyncio.run(talk())
     assert len(case.questions(emulator)) == 4
-
-
-@asynccontextmanager
-async def slow_service(body: dict[str, Any], seconds: float) -> AsyncIterator[str]:
-    """A server in the running loop that answers everything with `body`, after a while."""
-    content = json.dumps(body).encode()
-    head = f"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {len(content)}\r\n\r\n".encode()
-
-    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        request = await reader.readuntil(b"\r\n\r\n")
-        length = next(line for line in request.lower().splitlines() if line.startswith(b"content-length:"))
-        await reader.readexactly(int(length.split(b":")[1]))
-        await asyncio.sleep(seconds)
-        writer.write(head + content)
-        await writer.drain()
-        writer.close()
-        await writer.wait_closed()
-
-    server = await asyncio.start_server(answer, "127.0.0.1", 0)
-    async with server:
-        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-
-
-async def rate_and_time(ask: Callable[[], Awaitable[Any]]) -> tuple[float, float]:
-    """Run 50 calls at once; return how often the loop turned in a second, and how long it took."""
-    ticks = 0
-
-    async def tick() -> None:
-        nonlocal ticks
-        while True:
-            await asyncio.sleep(0.005)
-            ticks += 1
-
-    await ask()
-    ticking = asyncio.create_task(tick())
-    began = time.monotonic()
-    await asyncio.gather(*(ask() for _ in range(50)))
-    took = time.monotonic() - began
-    ticking.cancel()
-    return ticks / took, took
 
 
 @pytest.mark.parametrize("method", ["achat", "acomplete"])

@@ -139,7 +139,10 @@ def test_router_query_engine(retriever: BailianRetriever, llm: BailianApp, emula
     assert queries(emulator) == [QUESTION]
 
 
-def test_sub_question_query_engine(retriever: BailianRetriever, llm: BailianApp, emulator: Emulator, do: Do) -> None:
+@pytest.mark.parametrize("use_async", [False, True], ids=["in turn", "at once"])
+def test_sub_question_query_engine(
+    retriever: BailianRetriever, llm: BailianApp, emulator: Emulator, do: Do, use_async: bool
+) -> None:
     """Each question that a question is divided into is retrieved for."""
     engine = RetrieverQueryEngine.from_args(retriever, llm=MockLLM())
     tool = QueryEngineTool.from_defaults(engine, name="shop", description="shop")
@@ -151,7 +154,7 @@ def test_sub_question_query_engine(retriever: BailianRetriever, llm: BailianApp,
         [tool],
         llm=MockLLM(),
         question_gen=LLMQuestionGenerator.from_defaults(llm=llm),
-        use_async=False,
+        use_async=use_async,
         verbose=False,
     )
     response = do(divided, "query", "退货和发票?")
@@ -159,11 +162,14 @@ def test_sub_question_query_engine(retriever: BailianRetriever, llm: BailianApp,
     assert FOUND in [node.text for node in response.source_nodes]
 
 
-def test_query_fusion_retriever(retriever: BailianRetriever, llm: BailianApp, emulator: Emulator, do: Do) -> None:
+@pytest.mark.parametrize("use_async", [False, True], ids=["in turn", "at once"])
+def test_query_fusion_retriever(
+    retriever: BailianRetriever, llm: BailianApp, emulator: Emulator, do: Do, use_async: bool
+) -> None:
     """The same chunk found by several queries comes out once."""
     emulator.bailian.reply("退货\n怎么退货")
     fusion = QueryFusionRetriever(
-        [retriever], llm=llm, num_queries=3, mode=FUSION_MODES.RECIPROCAL_RANK, use_async=False, similarity_top_k=5
+        [retriever], llm=llm, num_queries=3, mode=FUSION_MODES.RECIPROCAL_RANK, use_async=use_async, similarity_top_k=5
     )
     found = do(fusion, "retrieve", QUESTION)
     assert sorted(queries(emulator)) == sorted([QUESTION, "退货", "怎么退货"])
