@@ -14,7 +14,7 @@ from langchain_xingchen._base import MODEL_CONFIG, loaded_async_client
 from xingchen_core import ConfigurationError, Flow, XingchenError
 from xingchen_core._config import ConnectionSettings
 
-UserIdFrom = Callable[[RunnableConfig], str]
+UserIdFrom = Callable[[RunnableConfig], str | None]
 """Reads the id of the user from the config of a run: `lambda config: config["configurable"]["user_id"]`."""
 
 Schema = Annotated[ArgsSchema | None, SkipValidation()]
@@ -26,10 +26,16 @@ def user_from(user_id_from: UserIdFrom, config: RunnableConfig) -> str:
     Raises:
         ConfigurationError: The config names none: strangers must not share what is kept.
     """
-    user_id = user_id_from(config)
+    try:
+        user_id = user_id_from(config)
+    except LookupError:  # config["configurable"]["user_id"] of a config without it
+        user_id = None
     if not user_id:
-        raise ConfigurationError("user_id_from found no user id in the config of this run.")
-    return user_id
+        raise ConfigurationError(
+            "user_id_from found no user id in the config of this run: pass config={'configurable': {'user_id': ...}}, "
+            "or what it reads."
+        )
+    return str(user_id)
 
 
 class ServiceTool(BaseTool, ConnectionSettings):

@@ -45,10 +45,11 @@ class BailianMemoryMiddleware(AgentMiddleware[BailianMemoryState, Any, Any]):
     ```
 
     Before the agent runs it searches once, with the latest messages, and what is found is put behind the system prompt
-    of each call of the model; the agent's messages stay as they are. After the agent has run, what the user and the
-    model said in this turn goes to the service, in the background: the service decides what of it is worth keeping, and
-    may rewrite or delete older memories. It takes about half a minute until a fact can be found. Messages of tools and
-    pictures are not stored.
+    of each call of the model; the agent's messages stay as they are (the texts are `bailian_memories` of its state, in
+    checkpoints and in streams of `values` and `updates`). After the agent has run, what the user and the model said in
+    this turn goes to the service, in the background: the service decides what of it is worth keeping, and may rewrite
+    or delete older memories. It takes about half a minute until a fact can be found. Messages of tools and pictures are
+    not stored.
 
     The agent goes on when the memory fails, and `on_error` is told: of a search at once, of an add that cannot be sent
     or is refused as soon as that is known, of one that the service failed to carry out with a later turn or `flush`.
@@ -147,10 +148,10 @@ class BailianMemoryMiddleware(AgentMiddleware[BailianMemoryState, Any, Any]):
 
     def after_agent(self, state: BailianMemoryState, runtime: Runtime[Any]) -> dict[str, Any] | None:
         """Have the turn remembered."""
-        said = spoken(newest_turn(state["messages"]))[-MOST_MESSAGES:]
-        if self.stores and said:
+        said = spoken(newest_turn(state["messages"])) if self.stores else []
+        for start in range(0, len(said), MOST_MESSAGES):
             add = memory.add_async(
-                said,
+                said[start : start + MOST_MESSAGES],
                 user_id=self._user(),
                 library_id=self.library_id,
                 project_id=self.project_id,

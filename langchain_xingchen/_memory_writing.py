@@ -2,10 +2,12 @@
 
 import asyncio
 import logging
+import os
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
@@ -38,30 +40,48 @@ class MemoryWriter:
         self._settings = settings
         self._on_error = on_error
         self._started: deque[tuple[float, AddEvent]] = deque(maxlen=1000)
-        self._thread = _thread()
+        self._guard = threading.Lock()
+        self._new_thread()
 
     def put(self, call: Call[AddEvent]) -> None:
-        """Have an add sent. Returns at once."""
-        self._thread.submit(self._send, call)
+        """Have an add sent. Returns at once. When the interpreter has ended already `on_error` is told."""
+        with self._told():
+            self._submit(self._send, call)
 
     def flush(self, timeout: float) -> None:
         """Wait until all that was put is stored, or has failed, which `on_error` is told."""
-        self._thread.submit(self._finish, timeout).result()
+        self._submit(self._finish, timeout).result()
 
     async def aflush(self, timeout: float) -> None:  # noqa: ASYNC109
         """As `flush`."""
-        await asyncio.wrap_future(self._thread.submit(self._finish, timeout))
+        await asyncio.wrap_future(self._submit(self._finish, timeout))
 
     def close(self) -> None:
         """Send what is waiting, and end the thread. The next `put` starts another."""
-        ended, self._thread = self._thread, _thread()
-        ended.shutdown()
+        self._take_thread().shutdown()
 
     async def aclose(self) -> None:
         """As `close`."""
-        ended, self._thread = self._thread, _thread()
+        ended = self._take_thread()
         await asyncio.wrap_future(ended.submit(lambda: None))
         ended.shutdown()
+
+    def _submit(self, do: Callable[..., None], *args: Any) -> Future[None]:
+        with self._guard:  # nobody may close the thread in between
+            if self._process != os.getpid():
+                self._new_thread()  # a fork has no threads, and its parent sends what waits
+            return self._thread.submit(do, *args)
+
+    def _take_thread(self) -> ThreadPoolExecutor:
+        with self._guard:
+            taken = self._thread
+            self._new_thread()
+        return taken
+
+    def _new_thread(self) -> None:
+        # It starts its one thread with the first job.
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="bailian-memory")
+        self._process = os.getpid()
 
     # In the thread
 
@@ -101,8 +121,3 @@ class MemoryWriter:
     def __reduce__(self) -> tuple[Any, ...]:
         """Copy and pickle the settings; what is waiting stays here."""
         return MemoryWriter, (self._settings, self._on_error)
-
-
-def _thread() -> ThreadPoolExecutor:
-    """Return an executor. It starts its one thread with the first job."""
-    return ThreadPoolExecutor(max_workers=1, thread_name_prefix="bailian-memory")
