@@ -3,18 +3,19 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from xingchen_core._call import Call, Flow
 from xingchen_core._errors import APIResponseError, APITimeoutError, ConfigurationError, NotFoundError
 from xingchen_core._waiting import pauses
-from xingchen_core.bailian.memory_nodes import MemoryChange, deleted, read_changes, with_owner
+from xingchen_core.bailian.memory_nodes import MemoryChange, deleted_by, read_changes, with_owner
 from xingchen_core.bailian.memory_wire import (
     LONGEST_TEXT,
     MEMORY,
     MOST_MESSAGES,
     Record,
-    call,
+    account_call,
     check_length,
     checked_library,
     checked_user,
@@ -62,14 +63,14 @@ def add(
     """
     body = _added(content, user_id, library_id, profile_schema_id, metadata, timestamp, with_tools=False)
 
-    def parse(answer: Any) -> tuple[MemoryChange, ...]:
-        changes = read_changes(answer.get("memory_nodes"), user_id)
+    def parse(account: str, answer: Any) -> tuple[MemoryChange, ...]:
+        changes = read_changes(answer.get("memory_nodes"), user_id, account)
         for change in changes:
             if change.node_id is not None and change.event == "ADD":
-                deleted.add(user_id, change.node_id, is_deleted=False)
+                deleted_by(account).add(user_id, change.node_id, is_deleted=False)
         return changes
 
-    return call("POST", "add", parse, body={**body, "project_id": project_id}, remembered=True)
+    return account_call("POST", "add", parse, body={**body, "project_id": project_id}, remembered=True)
 
 
 class EventPart(Record):
@@ -164,7 +165,7 @@ def add_async(
     }
     if skill is not None:
         body |= {"skill_name": skill.name, "skill_description": skill.description, "skill_tags": list(skill.tags)}
-    return call("POST", "add-async", lambda answer: _read_event(answer, user_id), body=body, remembered=True)
+    return account_call("POST", "add-async", partial(_read_event, user_id), body=body, remembered=True)
 
 
 def _added(
@@ -204,10 +205,10 @@ def get_event(event_id: str, *, user_id: str) -> Call[AddEvent]:
             for this one's, as the id was given only to who added; that it can happen is UNVERIFIED.
     """
     checked_user(user_id)
-    return call("GET", f"events/{segment(event_id)}", lambda answer: _read_event(answer, user_id))
+    return account_call("GET", f"events/{segment(event_id)}", partial(_read_event, user_id))
 
 
-def _read_event(answer: Mapping[str, Any], user_id: str) -> AddEvent:
+def _read_event(user_id: str, account: str, answer: Mapping[str, Any]) -> AddEvent:
     """Read an event: in a list when it is made; UNVERIFIED whether it comes bare or wrapped when it is asked for."""
     entries = answer.get("events") or [answer.get("event") or answer]
     parts = tuple(map(EventPart.model_validate, entries))
@@ -216,7 +217,7 @@ def _read_event(answer: Mapping[str, Any], user_id: str) -> AddEvent:
         raise NotFoundError(
             f"No event {event_id!r} of this user.", status_code=404, code="NotFound", service=MEMORY.name
         )
-    changes = (change for entry in entries for change in read_changes(entry.get("result"), user_id))
+    changes = (change for entry in entries for change in read_changes(entry.get("result"), user_id, account))
     return AddEvent(event_id, user_id, parts, tuple(changes))
 
 

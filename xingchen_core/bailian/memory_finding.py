@@ -10,7 +10,7 @@ from xingchen_core._errors import APIStatusError, ConfigurationError
 from xingchen_core.bailian.memory_nodes import MemoryNode, NodePage, own_nodes
 from xingchen_core.bailian.memory_wire import (
     MEMORY,
-    call,
+    account_call,
     checked_choice,
     checked_library,
     checked_user,
@@ -104,11 +104,11 @@ def search(
         "query_timestamp": seconds("query_timestamp", query_timestamp),
     }
 
-    def parse(answer: Any) -> MemorySearch:
-        nodes = own_nodes(_entries(answer), user_id, library_id)
+    def parse(account: str, answer: Any) -> MemorySearch:
+        nodes = own_nodes(_entries(answer), user_id, library_id, account)
         return MemorySearch(nodes, answer.get("plan_version"), answer.get("request_id"))
 
-    return call("POST", "memory_nodes/search", parse, body=body, service=_FINDING)
+    return account_call("POST", "memory_nodes/search", parse, body=body, service=_FINDING)
 
 
 def list_nodes(
@@ -128,13 +128,13 @@ def list_nodes(
         "page_size": page_size,
     }
 
-    def parse(answer: Any) -> Page[MemoryNode]:
+    def parse(account: str, answer: Any) -> Page[MemoryNode]:
         entries = _entries(answer)
         number, size = answer.get("page_num") or page, answer.get("page_size") or page_size
-        own = own_nodes(entries, user_id, library_id)
+        own = own_nodes(entries, user_id, library_id, account)
         return NodePage(own, number, size, answer.get("total"), received=len(entries))
 
-    return call("GET", "memory_nodes", parse, query=query, service=_FINDING)
+    return account_call("GET", "memory_nodes", parse, query=query, service=_FINDING)
 
 
 class _AllNodes(Listing[MemoryNode]):

@@ -85,8 +85,9 @@ def read_node(entry: Mapping[str, Any], user_id: str) -> MemoryNode:
     return MemoryNode.model_validate({**known, "metadata": metadata, "user_id": user_id})
 
 
-def read_changes(entries: Iterable[Mapping[str, Any]] | None, user_id: str) -> tuple[MemoryChange, ...]:
+def read_changes(entries: Iterable[Mapping[str, Any]] | None, user_id: str, account: str) -> tuple[MemoryChange, ...]:
     """Read what an add did. Memories it deleted stay deleted for the reads that follow."""
+    deleted = deleted_by(account)
     changes = tuple(map(MemoryChange.model_validate, entries or ()))
     for change in changes:
         if change.node_id is not None and change.event == "DELETE":
@@ -110,7 +111,7 @@ def owner_of(entry: Mapping[str, Any]) -> str | None:
 
 
 def own_nodes(
-    entries: Iterable[Mapping[str, Any]] | None, user_id: str, library_id: str | None
+    entries: Iterable[Mapping[str, Any]] | None, user_id: str, library_id: str | None, account: str
 ) -> tuple[MemoryNode, ...]:
     """Return the memories of a list that was asked for one user.
 
@@ -122,7 +123,7 @@ def own_nodes(
     if len(own) < len(entries):
         strangers = len(entries) - len(own)
         logger.warning("bailian: dropped %d memories of other users, which came for a user's request", strangers)
-    nodes = (read_node(entry, user_id) for entry in own)
+    nodes, deleted = (read_node(entry, user_id) for entry in own), deleted_by(account)
     return tuple(node for node in nodes if not node.is_deleted and not deleted.hides(node, library_id))
 
 
@@ -134,10 +135,8 @@ class NodePage(Page[MemoryNode]):
 
 
 class Deleted:
-    """The memories this process has deleted: reads may lag behind, and what is forgotten must not come back.
-
-    Ids are random and of the whole service, so that users of different accounts share this without meeting. The oldest
-    are forgotten first.
+    """The memories one account has deleted in this process: reads may lag behind, and what is forgotten must not come
+    back. The oldest are forgotten first.
     """
 
     def __init__(self, limit: int = 10_000) -> None:
@@ -175,5 +174,14 @@ def _put(entries: OrderedDict[Any, Any], key: Any, value: Any, limit: int) -> No
         entries.popitem(last=False)
 
 
-deleted = Deleted()
-"""Of this process."""
+MOST_ACCOUNTS = 1000
+_accounts: OrderedDict[str, Deleted] = OrderedDict()
+_accounts_guard = threading.Lock()
+
+
+def deleted_by(account: str) -> Deleted:
+    """Return what an account (see `ConnectionSettings.account`) has deleted: another may have a user of the same id."""
+    with _accounts_guard:
+        found = _accounts.get(account) or Deleted()
+        _put(_accounts, account, found, MOST_ACCOUNTS)
+    return found

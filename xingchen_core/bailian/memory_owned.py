@@ -11,11 +11,12 @@ from typing import Any
 from xingchen_core._call import Call, Flow
 from xingchen_core._errors import NotFoundError
 from xingchen_core.bailian.memory_finding import all_nodes
-from xingchen_core.bailian.memory_nodes import MemoryNode, deleted, owner_of, read_node, with_owner
+from xingchen_core.bailian.memory_nodes import MemoryNode, deleted_by, owner_of, read_node, with_owner
 from xingchen_core.bailian.memory_wire import (
     LONGEST_TEXT,
     MEMORY,
     Record,
+    account_call,
     call,
     check_length,
     checked_library,
@@ -35,24 +36,32 @@ def get_node(node_id: str, *, user_id: str, library_id: str | None = None) -> Fl
     Raises:
         NotFoundError: There is no such memory, it is deleted, or it is another user's: all three look alike.
     """
+    _, found = yield from _find(node_id, user_id, library_id)
+    return found
+
+
+def _find(node_id: str, user_id: str, library_id: str | None) -> Flow[tuple[str, MemoryNode]]:
+    """Return the account that asked, and a memory that is there and the user's."""
     checked_user(user_id)
-    read: Call[Any] = call("GET", f"memory_nodes/{segment(node_id)}", lambda answer: answer.get("memory_node"))
+    read: Call[tuple[str, Any]] = account_call(
+        "GET", f"memory_nodes/{segment(node_id)}", lambda account, answer: (account, answer.get("memory_node"))
+    )
     missing = NotFoundError(
         f"No memory {node_id!r} of this user.", status_code=404, code="NotFound", service=MEMORY.name
     )
     try:
-        entry = yield read
+        account, entry = yield read
     except NotFoundError as error:
         raise missing from error
     if not entry:
         raise missing
     found = read_node(entry, user_id)
     owner = owner_of(entry)
-    if found.is_deleted or deleted.hides(found, library_id) or owner not in (None, user_id):
+    if found.is_deleted or deleted_by(account).hides(found, library_id) or owner not in (None, user_id):
         raise missing
     if owner is None and not (yield from _is_listed(found, library_id)):
         raise missing
-    return found
+    return account, found
 
 
 def _is_listed(wanted: MemoryNode, library_id: str | None) -> Flow[bool]:
@@ -117,11 +126,11 @@ def delete_node(node_id: str, *, user_id: str, library_id: str | None = None) ->
         NotFoundError: As for `get_node`.
     """
     checked_library(library_id)
-    yield from get_node(node_id, user_id=user_id, library_id=library_id)
+    account, _ = yield from _find(node_id, user_id, library_id)
     query = {"memory_library_id": library_id}
     with suppress(NotFoundError):  # a repetition after an answer that was lost; it was there a moment ago
         yield call("DELETE", f"memory_nodes/{segment(node_id)}", nothing, query=query)
-    deleted.add(user_id, node_id)
+    deleted_by(account).add(user_id, node_id)
 
 
 class SkillText(Record):

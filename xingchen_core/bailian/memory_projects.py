@@ -4,16 +4,19 @@ These calls are not in the public reference: they are those of the vendor's comm
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from pydantic import Field
 
 from xingchen_core._call import Call, Flow, Listing, Page
-from xingchen_core._errors import ConfigurationError, NotFoundError
-from xingchen_core.bailian.memory_nodes import deleted
+from xingchen_core._errors import APIStatusError, ConfigurationError, NotFoundError
+from xingchen_core.bailian.memory_nodes import deleted_by
 from xingchen_core.bailian.memory_wire import (
     LONGEST_NAME,
+    MEMORY,
     Record,
+    account_call,
     call,
     check_length,
     checked_choice,
@@ -118,13 +121,24 @@ def forget_user(user_id: str, *, library_id: str | None = None) -> Flow[bool]:
     """
     checked_user(user_id)
     query = {"memory_library_id": checked_library(library_id)}
-    found = True
-    try:
-        yield call("DELETE", f"entities/user/{segment(user_id)}", nothing, query=query)
-    except NotFoundError:
-        found = False
-    deleted.add_all(user_id, library_id)
+
+    def parse(account: str, answer: Any) -> bool:
+        deleted_by(account).add_all(user_id, library_id)
+        return not isinstance(MEMORY.read_failure(200, answer), NotFoundError)
+
+    found: bool = yield account_call(
+        "DELETE", f"entities/user/{segment(user_id)}", parse, query=query, service=_FORGETTING
+    )
     return found
+
+
+def _read_failure(status: int, body: Any) -> APIStatusError | None:
+    error = MEMORY.read_failure(status, body)
+    return None if isinstance(error, NotFoundError) else error
+
+
+_FORGETTING = replace(MEMORY, read_failure=_read_failure)
+"""Who is not there is forgotten."""
 
 
 def forget_profile(schema_id: str, *, user_id: str) -> Call[None]:

@@ -5,7 +5,9 @@ Source: Model Studio, "long-term memory (new) API reference" and "limits".
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from typing import Any, TypeVar
 from urllib.parse import quote
 
@@ -139,6 +141,21 @@ def call(
         remembered=remembered,
         parse=parse,
     )
+
+
+def account_call(
+    method: str,
+    path: str,
+    parse: Callable[[str, Any], T],
+    *,
+    body: Mapping[str, Any] | None = None,
+    query: Mapping[str, Any] | None = None,
+    remembered: bool = False,
+    service: Service = MEMORY,
+) -> Call[T]:
+    """As `call`, where `parse` is also told which account sends: users of two accounts may have one id."""
+    described = call(method, path, partial(parse, ""), body=body, query=query, remembered=remembered, service=service)
+    return replace(described, by_account=lambda account: partial(parse, account))
 
 
 def given(members: Mapping[str, Any], convert: Callable[[Any], Any] = lambda value: value) -> dict[str, Any]:

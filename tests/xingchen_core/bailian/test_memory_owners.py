@@ -313,6 +313,19 @@ async def test_deleted_in_another_library(client: Any, library: Library) -> None
     assert await texts(client, user) == []
 
 
+async def test_two_accounts(connect: Connect, library: Library) -> None:
+    """A user of another account may have the same id: what is forgotten or deleted there is here all the same."""
+    user, theirs = new_user(), Library()
+    stranger = connect(theirs, api_key="another-key")
+    node_id = library.put(user, 1)
+    assert theirs.put(user, 1) == node_id
+    await stranger.run(memory.delete_node(node_id, user_id=user))
+    await stranger.run(memory.forget_user(user))
+    client = connect(library)
+    assert await texts(client, user) == ["喜欢喝茶"]
+    assert (await client.run(memory.get_node(node_id, user_id=user))).text == "喜欢喝茶"
+
+
 @given(st.lists(st.tuples(st.integers(0, 5), st.booleans()), max_size=30), st.integers(1, 4))
 def test_deleted_is_bounded(events: list[tuple[int, bool]], limit: int) -> None:
     """Only the latest ids are remembered, each as it was noted last."""

@@ -202,7 +202,7 @@ def checked(flow: Any, *answers: Any) -> list[Call[Any]]:
     calls = [next(flow)]
     for answer in answers:
         try:
-            calls.append(flow.send(answer))
+            calls.append(flow.send(calls[-1].parse({"memory_node": answer})))
         except StopIteration:
             break
     return calls
