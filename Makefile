@@ -5,12 +5,12 @@ ARGS ?=
 BIN := .venv/bin
 PYTEST := $(BIN)/pytest
 
-.PHONY: help demo test lint format types interop record bench docs test-lowest test-newest wheel-test constraints clean
+.PHONY: help demo test lint format types interop record bench bench-compare bench-record docs test-lowest test-newest wheel-test constraints clean
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 
 help: ## what can be made
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 	@echo 'PYTHON=python3.12 picks another interpreter, ARGS="-k stream" goes to pytest.'
 
 demo: .venv/.installed-run ## both frameworks talk to the emulator (or to the service, if its key is set)
@@ -42,8 +42,14 @@ record: .venv/.installed-dev ## record cassettes against the service: costs mone
 	RECORD_CASSETTES=1 $(PYTEST) $(ARGS)
 	$(PYTEST) tests/test_secrets.py
 
-bench: .venv/.installed-dev ## what streaming and calling cost
-	$(BIN)/python benchmarks/stream.py $(ARGS)
+bench: .venv/.installed-bench ## what everything costs (docs/performance.md)    ARGS="--only stream calls"
+	$(BIN)/python benchmarks $(ARGS)
+
+bench-compare: .venv/.installed-bench ## a short run beside the recorded figures; warns, and fails for no time
+	$(BIN)/python benchmarks --size quick --compare $(ARGS)
+
+bench-record: .venv/.installed-bench ## record the figures anew, on a quiet machine: ten minutes
+	$(BIN)/python benchmarks --record $(ARGS)
 
 docs: ## where the documentation is
 	@echo 'The documentation is plain Markdown and needs no build:'
@@ -82,6 +88,12 @@ clean: ## remove environments, builds and caches
 .venv/.installed-dev: pyproject.toml constraints.txt .ci/install | .venv/.python
 	.ci/install .venv -c constraints.txt -e '.[all]' --group dev
 	@touch $@ .venv/.installed-run
+
+# What only benchmarks use stays apart: httpx-aiohttp would lengthen every import of langchain-core that is measured. Rows
+# that need it say so where it cannot be had.
+.venv/.installed-bench: pyproject.toml .ci/install | .venv/.installed-dev
+	.ci/install .venv --no-deps --target .venv/bench --group bench || echo 'Without httpx-aiohttp: its rows stay empty.'
+	@touch $@
 
 .venv-lowest/.installed: pyproject.toml constraints-lowest.txt .ci/install | .venv/.python .venv-lowest/.python
 	.ci/install .venv-lowest -c constraints-lowest.txt -e '.[all]' --group test

@@ -47,14 +47,14 @@ def main() -> None:
             found[name] = measured(BENCHES[name].measure, BENCHES[name].SIZES, hosts, asked.size, asked.rounds)
     if asked.json:
         asked.json.write_text(json.dumps(found, ensure_ascii=False), "utf-8")
-    if asked.record:
-        table.record(found)
-        table.write_page(table.recorded())
     if asked.compare:
         worse = list(table.slower(found, table.recorded()))
         for line in worse:
             print(f"WARNING: slower than recorded: {line}")
         print(f"{len(worse)} ratios are worse than the recorded ones. A busy machine can do that: nothing fails.")
+    if asked.record:
+        table.record(found)
+        table.write_page()
     print(f"{time.monotonic() - began:.0f} s in all")
 
 

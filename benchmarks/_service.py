@@ -138,7 +138,8 @@ class Service:
         self.whole = cache(lambda name: b"".join(self._pieces(name)))
         self.plain = cache(lambda name: _json_answer(WIRES[name].answer(TEXT * profile.events)))
         self.nodes = _json_answer(retrieved())
-        self.opened = self.open = self.most = 0
+        self.opened = self.most = 0
+        self.open: set[asyncio.BaseTransport] = set()
         self.left: list[float] = []
         self._due: deque[tuple[float, Connection]] = deque()
         self._timer: asyncio.TimerHandle | None = None
@@ -146,7 +147,7 @@ class Service:
     def counts(self) -> dict[str, Any]:
         """Return and forget: connections opened, the most that were open at once, when unfinished streams were left."""
         found = {"opened": self.opened, "most": self.most, "left": self.left}
-        self.opened, self.most, self.left = 0, self.open, []
+        self.opened, self.most, self.left = 0, len(self.open), []
         return found
 
     def _pieces(self, name: str) -> list[bytes]:
@@ -243,11 +244,12 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport: Any = transport
         service = self._service
-        service.opened, service.open = service.opened + 1, service.open + 1
-        service.most = max(service.most, service.open)
+        service.opened += 1
+        service.open.add(transport)
+        service.most = max(service.most, len(service.open))
 
     def connection_lost(self, error: Exception | None) -> None:
-        self._service.open -= 1
+        self._service.open.discard(self._transport)
         if self._pieces is not None:
             self._service.left.append(time.time())
         self._pieces = None
@@ -321,3 +323,7 @@ async def _serve(pipe: Any, profile: Profile) -> None:
     gc.freeze()
     gc.disable()
     await gone.wait()
+    server.close()
+    for transport in list(service.open):
+        transport.close()
+    await asyncio.sleep(0)

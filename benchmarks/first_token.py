@@ -23,6 +23,8 @@ SIZES: dict[str, dict[str, Any]] = {
 }
 FIRST = 0.02
 EVENTS = 20
+LINGER = 0.1
+"""Seconds that the service has to see that a stream was left."""
 WAYS = ("close()", "break", "aclose()", "async break", "task cancelled")
 
 
@@ -95,7 +97,7 @@ def _leave(found: Any, way: str) -> float:
             next(items)
         moment = time.time()
         items.close()
-    time.sleep(0.1)
+    time.sleep(LINGER)
     return moment
 
 
@@ -141,7 +143,7 @@ async def _leave_async(found: Any, way: str) -> float:
         moment = time.time()
         task.cancel()
     await asyncio.wait([task])
-    await asyncio.sleep(0.1)
+    await asyncio.sleep(LINGER)
     return moment
 
 
@@ -163,7 +165,7 @@ def leaving(hosts: Hosts, rounds: int) -> Table:
                     server.counts()
                     moment = hosts[reader.host].run(leave_stream, reader, server.url, way)
                     seen += [(left - moment) * 1e3 for left in server.counts()["left"][:1]]
-                figures.append(statistics.median(seen) if len(seen) == rounds else "still open after 0.1 s")
+                figures.append(statistics.median(seen) if len(seen) == rounds else f"still open after {LINGER} s")
             table.add(shown(reader), *figures)
             hosts[reader.host].run(leave, reader, server.url)
     return table

@@ -20,8 +20,8 @@ from _service import HISTORY
 
 SIZES: dict[str, dict[str, Any]] = {
     "full": {"lengths": (1000, 10_000), "rounds": 3},
-    "quick": {"lengths": (500, 5000), "rounds": 1},
-    "tiny": {"lengths": (100, 200), "rounds": 1},
+    "quick": {"lengths": (300, 3000), "rounds": 1},
+    "tiny": {"lengths": (50, 100), "rounds": 1},
 }
 PAGE = 50
 WAYS = ("httpx alone", "iter_messages()", "messages")

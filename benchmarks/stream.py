@@ -117,7 +117,7 @@ def growth(hosts: Hosts, short: int, long: int, rounds: int) -> Table:
         f"us per event, {long:,}",
         Column("growth", RATIO),
         Column("beside the growth of httpx", RATIO),
-        goal="Goal: the cost of an event grows no faster than httpx's own. Services that can are asked for new text only.",
+        goal="Goal: no faster than httpx's own. Services that can are asked for new text only.",
     )
     found: dict[tuple[Reader, int], list[float]] = {}
     for events in (short, long):

@@ -15,15 +15,14 @@ PAGE = Path(__file__).parents[1] / "docs/performance.md"
 START, END = "<!-- figures: written by `make bench-record` -->", "<!-- end of figures -->"
 
 
-def recorded(file: Path = RECORDED) -> dict[str, Any]:
+def recorded() -> dict[str, Any]:
     """Return what was recorded, by benchmark."""
-    return dict(json.loads(file.read_text("utf-8"))) if file.exists() else {}
+    return dict(json.loads(RECORDED.read_text("utf-8"))) if RECORDED.exists() else {}
 
 
-def record(found: Mapping[str, Any], file: Path = RECORDED) -> None:
+def record(found: Mapping[str, Any]) -> None:
     """Keep figures, in place of older ones of the same benchmarks."""
-    kept = recorded(file) | dict(found)
-    file.write_text(json.dumps(kept, ensure_ascii=False, indent=1) + "\n", "utf-8")
+    RECORDED.write_text(json.dumps(recorded() | dict(found), ensure_ascii=False, indent=1) + "\n", "utf-8")
 
 
 def section(found: Mapping[str, Any]) -> str:
@@ -36,11 +35,10 @@ def section(found: Mapping[str, Any]) -> str:
     return "\n".join(parts)
 
 
-def write_page(found: Mapping[str, Any], page: Path = PAGE) -> None:
-    """Put the figures into the page, between its marks."""
-    text = page.read_text("utf-8")
-    before, rest = text.split(START)
-    page.write_text(f"{before}{START}\n\n{section(found)}\n{END}{rest.split(END)[1]}", "utf-8")
+def write_page() -> None:
+    """Put the recorded figures into the page, between its marks."""
+    before, rest = PAGE.read_text("utf-8").split(START)
+    PAGE.write_text(f"{before}{START}\n\n{section(recorded())}\n{END}{rest.split(END)[1]}", "utf-8")
 
 
 def slower(fresh: Mapping[str, Any], kept: Mapping[str, Any]) -> Iterator[str]:
@@ -69,4 +67,4 @@ def _are_numbers(*figures: Any) -> bool:
 
 
 if __name__ == "__main__":
-    write_page(recorded())
+    write_page()
