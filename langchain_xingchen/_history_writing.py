@@ -2,18 +2,18 @@
 
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from itertools import groupby
-from typing import Any
 
 from langchain_core.messages import BaseMessage
 
 from langchain_xingchen._history_messages import PROVIDER, is_read_from, to_draft
-from xingchen_core import APIConnectionError, APIStatusError, Flow, UnsupportedOperationError, XingchenError
-from xingchen_core.characters.conversation import Conversation, Entry, Mark
+from xingchen_core import Flow, UnsupportedOperationError, XingchenError
+from xingchen_core.characters.batches import Progress
+from xingchen_core.characters.conversation import Conversation, Mark
 from xingchen_core.characters.reading import whole_history
 from xingchen_core.characters.received import RECEIVED
-from xingchen_core.characters.storing import Draft, Unsupported, clear, write
+from xingchen_core.characters.storing import Draft, Unsupported, write
 
 Drafts = dict[int, Draft[BaseMessage]]
 """Messages of a batch, by their place in it."""
@@ -51,10 +51,7 @@ class Writer:
 
     def __init__(self) -> None:
         self.conversation: Conversation[BaseMessage] = Conversation()
-        self.has_read = False
-        """Whether it is known what the platform listed before the first message of this object."""
         self._known: dict[str, None] = {}
-        self._unfinished: dict[Any, Progress] = {}
 
     def plan(self, messages: Sequence[BaseMessage], place: Place, unsupported: Unsupported) -> Flow[Drafts]:
         """Return what of a batch is to be noted or written.
@@ -95,7 +92,7 @@ class Writer:
                 continue
             if question is not None and draft.is_bare:
                 ids = RECEIVED.find(*place.conversation, question, draft.text, frozenset(found))
-                if ids is None and self.has_read:  # another process may have asked
+                if ids is None and self.conversation.has_read:  # another process may have asked
                     rows = yield from whole_history(place.character_id, place.user_id, limit=LARGEST_PAGE)
                     ids = self.conversation.find_answer(rows, draft.text, None if waiting is not None else question)
                 if ids is not None:
@@ -119,17 +116,17 @@ class Writer:
     def store(self, messages: Sequence[BaseMessage], drafts: Drafts, place: Place) -> Flow[None]:
         """Note or write what no earlier attempt at the same batch has stored."""
         batch = tuple((message.type, message.id, str(message.text)) for message in messages)
-        progress = self._unfinished.get(batch) or Progress()
+        progress = self.conversation.unfinished.get(batch) or Progress()
         todo = {at: draft for at, draft in drafts.items() if at not in progress.done}
-        if any(map(place.must_be_written, todo.values())) or not self.has_read:
+        if any(map(place.must_be_written, todo.values())) or not self.conversation.has_read:
             # What is listed now came before these messages, and is not the echo of a reminder, which has no id yet.
             rows = yield from whole_history(place.character_id, place.user_id, limit=LARGEST_PAGE)
             entries = self.conversation.merge(rows)
-            if progress.doubtful in todo and progress.finds(todo[progress.doubtful].text, entries):
+            if progress.doubtful in todo and progress.find(todo[progress.doubtful].text, entries) is not None:
                 progress.done.add(progress.doubtful)
                 del todo[progress.doubtful]
             progress.mark = Mark.of(rows)
-            self.has_read = True
+            self.conversation.has_read = True
         for sends, run in groupby(todo, key=lambda at: place.must_be_written(todo[at])):
             if not sends:
                 self._note([todo[at] for at in run], place)
@@ -137,13 +134,13 @@ class Writer:
             for at in run:
                 progress.done.update(earlier for earlier in todo if earlier < at)
                 progress.doubtful = at
-                self._unfinished[batch] = progress
+                self.conversation.unfinished[batch] = progress
                 try:
                     yield from write(self.conversation, [todo[at]], *place.conversation)
                 except XingchenError as error:
                     raise progress.failed(at, error) from error.__cause__
-        self._unfinished.pop(batch, None)
-        for notes in (self._known, self._unfinished):
+        self.conversation.unfinished.pop(batch, None)
+        for notes in (self._known, self.conversation.unfinished):
             while len(notes) > REMEMBERED:
                 notes.pop(next(iter(notes)), None)
 
@@ -153,11 +150,6 @@ class Writer:
             for _ in write(self.conversation, drafts, *place.conversation):
                 raise AssertionError("what the platform stored itself is not sent")
         self._known.update((draft.metadata["message_id"], None) for draft in drafts if draft.role == "assistant")
-
-    def clear(self, place: Place) -> Flow[None]:
-        """Begin the conversation anew."""
-        yield from clear(self.conversation, *place.conversation)
-        self._unfinished.clear()
 
 
 def _refuse(drafts: Drafts, refused: dict[int, str], unsupported: Unsupported) -> None:
@@ -208,46 +200,3 @@ def turns(drafts: Drafts, stored: set[int]) -> list[tuple[int, int | None]]:
             found.append((at, before))
         before = at if draft.role == "user" else None
     return found
-
-
-@dataclass(slots=True)
-class Progress:
-    """How far a batch came that could not be stored whole.
-
-    Attributes:
-        done: The places that are stored.
-        doubtful: The place of a message whose fate is unknown.
-        mark: What was listed before that one was written.
-    """
-
-    done: set[int] = field(default_factory=set)
-    doubtful: int | None = None
-    mark: Mark = field(default_factory=Mark)
-
-    def finds(self, text: str, entries: Sequence[Entry[BaseMessage]]) -> bool:
-        """Whether the doubtful message, which says `text`, is listed by now and not accounted for."""
-        return any(
-            entry.id == row.message_id and (row.is_user, row.content.strip()) == (False, text.strip())
-            for entry in entries
-            if (row := entry.row) is not None and not self.mark.covers(row)
-        )
-
-    def failed(self, at: int, error: XingchenError) -> XingchenError:
-        """Note that the message at this place failed, and return the error with how far the batch came."""
-        fate = "may or may not be stored"
-        if _is_refusal(error):
-            self.doubtful = None
-            fate = "is not stored"
-        error.message += (
-            f" [message {at} of the batch {fate}; those before it are stored, those after it are not: "
-            "add the same messages again to store the rest]"
-        )
-        error.args = (error.message, *error.args[1:])
-        return error
-
-
-def _is_refusal(error: XingchenError) -> bool:
-    """Whether the service certainly did not do what it was asked."""
-    if isinstance(error, APIConnectionError):
-        return not error.was_sent
-    return isinstance(error, APIStatusError) and error.status_code < 500

@@ -17,7 +17,7 @@ from xingchen_core import Flow
 from xingchen_core import characters as service
 from xingchen_core.characters import XingchenSettings
 from xingchen_core.characters.conversation import Entry, whole_history
-from xingchen_core.characters.storing import CAPABILITIES, Capabilities, Unsupported, writing
+from xingchen_core.characters.storing import CAPABILITIES, Capabilities, Unsupported, clear, writing
 
 if TYPE_CHECKING:
     from langchain_core.chat_history import BaseChatMessageHistory as _Base
@@ -196,7 +196,7 @@ class XingchenChatMessageHistory(XingchenSettings, _Base):
     def _read(self) -> Flow[list[BaseMessage]]:
         limit = None if self.limit is None else self._window(self.limit)
         rows = yield from whole_history(self.character_id, self.user_id, session_id=self.session_id, limit=limit)
-        self._writer.has_read = True
+        self._writer.conversation.has_read = True
         return [self._to_message(entry) for entry in self._writer.conversation.merge(rows, self.limit)]
 
     def _window(self, limit: int) -> int:
@@ -217,7 +217,7 @@ class XingchenChatMessageHistory(XingchenSettings, _Base):
     def _newest(self) -> Flow[None]:
         rows = yield from whole_history(self.character_id, self.user_id, limit=self._window(1))
         self._writer.conversation.merge(rows)
-        self._writer.has_read = True
+        self._writer.conversation.has_read = True
 
     def _walk(self, page_size: int) -> Walk:
         where: dict[str, Any] = {
@@ -273,7 +273,7 @@ class XingchenChatMessageHistory(XingchenSettings, _Base):
 
     def _clear(self) -> Flow[None]:
         yield from self._newest()  # what is listed now is older than the reset, whatever the clocks say
-        yield from self._writer.clear(self._place)
+        yield from clear(self._writer.conversation, *self._place.conversation)
         self._turn = None
 
     def __copy__(self) -> Self:

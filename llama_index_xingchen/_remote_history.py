@@ -20,6 +20,7 @@ from pydantic import Field, PrivateAttr, SerializationInfo, SerializerFunctionWr
 from llama_index_xingchen._base import plain_settings
 from xingchen_core import ConfigurationError, Flow, UnsupportedOperationError
 from xingchen_core.characters import HistoryMessage, XingchenSettings
+from xingchen_core.characters.batches import write_batch
 from xingchen_core.characters.conversation import Conversation, Entry, whole_history
 from xingchen_core.characters.storing import (
     CAPABILITIES,
@@ -28,7 +29,6 @@ from xingchen_core.characters.storing import (
     Unsupported,
     clear,
     storable,
-    write,
     writing,
 )
 
@@ -169,6 +169,7 @@ class RemoteHistory(XingchenSettings):
         if rows is None:
             rows = yield from whole_history(character_id, user_id, limit=self.limit)
             self._cache.put(key, version, self.cache_seconds, rows)
+            conversation.has_read = True
         entries = conversation.merge(rows, self.limit)
         if entries:
             self._keys[key] = None
@@ -180,7 +181,7 @@ class RemoteHistory(XingchenSettings):
         drafts = storable(map(to_draft, messages), self.unsupported)
         if any(draft.role == "user" for draft in drafts):
             yield from self._read(key)  # so that older messages alike are not taken for its echo
-        ids = yield from write(self._conversation(key), drafts, self.account(), character_id, user_id)
+        ids = yield from write_batch(self._conversation(key), drafts, self.account(), character_id, user_id)
         if ids:
             self._keys[key] = None
         return ids

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from typing import Any
 
+import httpx
 import pytest
 from langchain_core.chat_history import BaseChatMessageHistory
 from langchain_core.messages import (
@@ -27,7 +28,6 @@ from langchain_core.runnables import RunnableLambda
 from langchain_core.runnables.history import RunnableWithMessageHistory
 
 from langchain_xingchen import ChatXingchen, XingchenChatMessageHistory
-from langchain_xingchen._history_writing import Progress
 from xingchen_core import (
     APIConnectionError,
     AuthenticationError,
@@ -38,6 +38,7 @@ from xingchen_core import (
     UnsupportedOperationError,
     characters,
 )
+from xingchen_core.characters.batches import Progress
 from xingchen_core.emulator import Emulator
 
 MakeHistory = Callable[..., XingchenChatMessageHistory]
@@ -530,6 +531,29 @@ def test_a_failure_before_the_rest_is_written(emulator: Emulator, use: Callable[
         history.add(*batch)
     history.add(*batch)
     assert texts(history.read()) == ["一", "二"]
+
+
+async def test_cancelled_while_it_is_written(emulator: Emulator, make_history: MakeHistory) -> None:
+    """A task that is cancelled after the service has heard its message stores it once, and gives its lock back."""
+    heard, lets_pass = asyncio.Event(), asyncio.Event()
+
+    async def keep_back(response: httpx.Response) -> None:
+        if response.request.url.path.endswith("/reminder"):
+            heard.set()
+            await asyncio.sleep(0 if lets_pass.is_set() else 60)
+
+    async with httpx.AsyncClient(event_hooks={"response": [keep_back]}) as client:
+        history = make_history(http_async_client=client)
+        batch = [AIMessage("一"), AIMessage("二")]
+        adding = asyncio.create_task(history.aadd_messages(batch))
+        await heard.wait()
+        adding.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await adding
+        lets_pass.set()
+        await history.aadd_messages(batch)
+        assert texts(await history.aget_messages()) == ["一", "二"]
+    assert reminders(emulator) == ["一", "二"]
 
 
 def test_a_message_alike_is_not_the_doubtful_one(emulator: Emulator, use: Callable[..., Sync]) -> None:

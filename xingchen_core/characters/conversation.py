@@ -67,6 +67,10 @@ class Conversation(Generic[M]):
         """Grows with what this program changes on the platform: what was read before does not show it."""
         self.question: Own[M] | None = None
         """The question that was added last, listed or not, until something is added behind it."""
+        self.has_read = False
+        """Whether it is known what the platform listed before the first message of this program."""
+        self.unfinished: dict[Any, Any] = {}
+        """Batches that could not be stored whole; see `batches.py`."""
         self._own: list[Own[M]] = []
         self._listed_as: dict[str, str] = {}
         self._listed: deque[HistoryMessage] = deque(maxlen=self.REMEMBERED)
@@ -76,6 +80,11 @@ class Conversation(Generic[M]):
         self._hidden: set[str] = set()
         self._count = 0
         self._lock = threading.Lock()
+
+    @property
+    def mark(self) -> Mark:
+        """How far the conversation had come by what has been read."""
+        return self._mark
 
     def merge(self, rows: Sequence[HistoryMessage], limit: int | None = None) -> list[Entry[M]]:
         """Return the conversation, oldest first: what was read, and what it does not show yet of our own.
@@ -270,6 +279,7 @@ class Conversation(Generic[M]):
             self.version += 1
             self._reset = self._mark
             self._hidden.update(older)
+            self.unfinished.clear()
             self.question = None
             self._own = [own for own in self._own if own.is_stored]
             for own in self._own:
