@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import mimetypes
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 from llama_index.core.schema import BaseNode, ImageNode, MediaResource, MetadataMode, Node, TransformComponent
 
 from xingchen_core import ConfigurationError
-from xingchen_core.bailian.knowledge_building import NewFile
+from xingchen_core.bailian.knowledge_building import LONGEST_NAME, NewFile
 
 
 def files_of(nodes: Sequence[BaseNode], *, parser: str, tags: Sequence[str] = ()) -> list[NewFile]:
@@ -27,7 +28,7 @@ def files_of(nodes: Sequence[BaseNode], *, parser: str, tags: Sequence[str] = ()
     return [
         NewFile(
             id=ref,
-            name=name,
+            name=_checked(name),
             content=content,
             tags=tuple(tags),
             original_url=some[0].metadata.get("document_url"),
@@ -50,7 +51,7 @@ def _file(ref: str, nodes: Sequence[BaseNode]) -> tuple[str, bytes | Path]:
     if len(texts) < len(nodes):
         raise ConfigurationError(f"The document {ref!r} has no text, and no file in one of its resources.")
     text = "\n\n".join(node.get_content(MetadataMode.EMBED) for node in nodes)
-    return name_of(ref, nodes[0].metadata), text.encode("utf-8", "surrogatepass")
+    return name_of(ref, nodes[0].metadata), text.encode()
 
 
 def _resources(node: BaseNode) -> Iterator[MediaResource]:
@@ -87,7 +88,16 @@ def name_of(ref_doc_id: str, metadata: Mapping[str, Any]) -> str:
 
 
 def _plain(name: str) -> str:
-    return name.replace("/", "_").replace("\\", "_")
+    return re.sub(r"[/\\\x00-\x1f]", "_", name)
+
+
+def _checked(name: str) -> str:
+    if len(name) > LONGEST_NAME:
+        raise ConfigurationError(
+            f"The file name {name[:20]!r}... is longer than {LONGEST_NAME} characters: set file_name in the metadata, "
+            "or rename the file."
+        )
+    return name
 
 
 def files_at(paths: Sequence[str | Path], *, parser: str, tags: Sequence[str]) -> tuple[list[NewFile], dict[str, str]]:
@@ -110,7 +120,9 @@ def files_at(paths: Sequence[str | Path], *, parser: str, tags: Sequence[str]) -
             raise ConfigurationError(f"The file {path.name!r} has no extension, which says how it is read.")
         with path.open("rb") as content:
             digests[path.name] = hashlib.file_digest(content, "sha256").hexdigest()
-        files[path.name] = NewFile(id=path.name, name=path.name, content=path, tags=tuple(tags), parser=parser)
+        files[path.name] = NewFile(
+            id=path.name, name=_checked(path.name), content=path, tags=tuple(tags), parser=parser
+        )
     return list(files.values()), digests
 
 

@@ -1,6 +1,7 @@
 """`BailianIndex`: a knowledge base on Bailian as a managed index."""
 
 from collections.abc import Mapping, Sequence
+from inspect import signature
 from pathlib import Path
 from typing import Any, Self
 
@@ -196,7 +197,13 @@ class BailianIndex(FilledIndex):
         return index
 
     def as_retriever(self, **kwargs: Any) -> BailianRetriever:
-        """Return a retriever with this index's settings. `kwargs` are its fields; what is an engine's is left to it."""
+        """Return a retriever with this index's settings. `kwargs` are its fields; what is an engine's is left to it.
+
+        Raises:
+            TypeError: A keyword is neither.
+        """
+        if unknown := sorted(kwargs.keys() - BailianRetriever.model_fields.keys() - _keywords_of_engines()):
+            raise TypeError(f"as_retriever() got an unexpected keyword argument {unknown[0]!r}")
         own = {name: getattr(self.settings, name) for name in self.settings.model_fields_set | {"api_key"}}
         place = {"index_id": self.index_id} if self.index_id else {"index_name": self.index_name}
         given = {name: value for name, value in kwargs.items() if name in BailianRetriever.model_fields}
@@ -312,6 +319,15 @@ class BailianIndex(FilledIndex):
     async def aclose(self) -> None:
         """As `close`, that of the running loop too."""
         await self.settings.aclose()
+
+
+def _keywords_of_engines() -> set[str]:
+    """Return what `as_query_engine` and `as_chat_engine` hand to `as_retriever` along with the retriever's own."""
+    from llama_index.core import chat_engine, query_engine  # heavy, and loaded by now if there is an engine
+
+    makers: list[Any] = [query_engine.RetrieverQueryEngine.from_args, query_engine.RetrieverQueryEngine.__init__]
+    makers += [engine.from_defaults for engine in map(chat_engine.__dict__.get, chat_engine.__all__) if engine]
+    return {name for maker in makers for name in signature(maker).parameters}
 
 
 def _tags(method: str, given: dict[str, Any]) -> Sequence[str] | None:

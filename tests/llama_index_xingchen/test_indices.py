@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from llama_index.core import Document, StorageContext
 from llama_index.core.llms import MockLLM
+from llama_index.core.memory import ChatMemoryBuffer
 from llama_index.core.schema import TextNode
 
 from llama_index_xingchen import BailianIndex, BailianRetriever
@@ -260,6 +261,8 @@ def test_refusals(emulator: Emulator, do: Do, connection: dict[str, Any]) -> Non
             do(BailianIndex, *make, **given, **connection)
     with pytest.raises(ConfigurationError, match="no text"):
         do(BailianIndex, "from_documents", [document("空", " ")], index_name="手册", **connection)
+    with pytest.raises(ConfigurationError, match="file_name"):
+        do(BailianIndex, "from_documents", [document("长" * 125, "文")], index_name="手册", **connection)
     with pytest.raises(ConfigurationError, match="no documents"):
         do(BailianIndex, "from_documents", [], index_name="手册", **connection)
     for place in ({}, {"index_id": "kb", "index_name": "手册"}):
@@ -291,6 +294,20 @@ def test_query_engine(emulator: Emulator, do: Do, connection: dict[str, Any]) ->
     assert [node.text for node in response.source_nodes] == ["收到商品七天内可以无理由退货。"]
     assert "收到商品七天内可以无理由退货。" in str(response)
     assert "file_" not in str(response)
+
+
+def test_what_an_engine_is_told(emulator: Emulator, connection: dict[str, Any]) -> None:
+    """What is an engine's may stand beside what is the retriever's; what is nobody's is an error."""
+    index = BailianIndex("kbdemo0001", **connection)
+    memory = ChatMemoryBuffer.from_defaults(token_limit=1000)
+    response = index.as_chat_engine(
+        chat_mode="context", llm=MockLLM(), similarity_top_k=1, system_prompt="简短。", memory=memory, verbose=False
+    ).chat("无理由退货")
+    assert [node.text for node in response.source_nodes] == ["收到商品七天内可以无理由退货。"]
+    index.as_query_engine(llm=MockLLM(), streaming=True, node_postprocessors=[], use_async=False)
+    for make in (index.as_retriever, lambda **given: index.as_query_engine(llm=MockLLM(), **given)):
+        with pytest.raises(TypeError, match="simlarity_top_k"):
+            make(simlarity_top_k=1)
 
 
 def test_progress(emulator: Emulator, capsys: pytest.CaptureFixture[str], connection: dict[str, Any]) -> None:
