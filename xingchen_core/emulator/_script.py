@@ -27,6 +27,22 @@ class Reply:
     finish_reason: str = "stop"
     service: str | None = None
 
+    def __post_init__(self) -> None:
+        """Refuses what no service could make an answer of: the caller learns it, not the client under test."""
+        if not (self.thoughts is None or isinstance(self.thoughts, str) or _all_are(self.thoughts, Mapping)):
+            raise TypeError(
+                "thoughts is a text (the reasoning), or a list of objects (whole entries of an application's thoughts, "
+                f"such as {{'action_type': 'reasoning', 'thought': '...'}}); got {self.thoughts!r}"
+            )
+        if not (self.references is None or _all_are(self.references, Mapping, str)):
+            raise TypeError(f"references is a list of titles or objects; got {self.references!r}")
+        if not (_all_are(self.tool_calls, Mapping) and all("name" in called for called in self.tool_calls)):
+            raise TypeError(f"tool_calls is a list of {{'name': ..., 'arguments': ...}}; got {self.tool_calls!r}")
+
+
+def _all_are(items: Any, *kinds: type) -> bool:
+    return isinstance(items, Sequence) and not isinstance(items, str) and all(isinstance(each, kinds) for each in items)
+
 
 @dataclass(frozen=True)
 class Fault:

@@ -105,7 +105,11 @@ class Emulator:
         to `text` make a stream whose end replaces what was shown, as moderation does.
         `tool_calls`: `{"name": ..., "arguments": {...}}` each. `images`: URLs of the picture made for the answer; an
         empty list makes the picture fail. `meta`: moderation marks on the message. `alternatives`: the other answers
-        when several were asked for. `service`: only this service may use it.
+        when several were asked for. `service`: only this service may use it. `thoughts`: a text is the reasoning, a
+        list holds whole entries of an application's `thoughts`. `references`: titles or whole objects.
+
+        Raises:
+            TypeError: `thoughts`, `references` or `tool_calls` have a shape that no answer can be made of.
         """
         pieces: tuple[str, ...] | None = None
         if isinstance(chunks, int):

@@ -1,7 +1,10 @@
 """The queues of replies and faults, without a server."""
 
+from typing import Any
+
 import pytest
 
+from xingchen_core.emulator import Emulator
 from xingchen_core.emulator._script import Fault, Reply, Script, Turn, magic_fault
 
 CALL = ("xingchen", "/v2/api/chat/send")
@@ -97,3 +100,24 @@ def test_unknown_kind() -> None:
 def test_magic_words(text: str, fault: Fault | None) -> None:
     """The user's own text may ask for a fault, for an emulator in another process."""
     assert magic_fault(text) == fault
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [
+        {"thoughts": ["想一想"]},
+        {"thoughts": {"thought": "想一想"}},
+        {"references": "文档"},
+        {"references": [1]},
+        {"tool_calls": ["get_weather"]},
+        {"tool_calls": [{"arguments": {}}]},
+    ],
+)
+def test_a_shape_of_no_answer(shape: dict[str, Any]) -> None:
+    """Whoever scripts it is told at once, and by name; the client under test would only see HTTP 500."""
+    [name] = shape
+    with Emulator() as emulator:
+        for reply in (emulator.reply, emulator.bailian.reply):
+            with pytest.raises(TypeError, match=name):
+                reply("好", **shape)
+    assert Reply("好", thoughts="想", references=["文档", {"title": "二"}], tool_calls=({"name": "f"},)).text == "好"
