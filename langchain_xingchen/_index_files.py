@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,9 @@ from xingchen_core.bailian.knowledge_building import LONGEST_NAME, NewFile
 
 AnyFile = str | os.PathLike[str] | Blob
 """A path, or a `Blob`; one of bytes needs a name: `Blob.from_data(data, path="手册.pdf")`."""
+
+SLASHES = str.maketrans("/\\", "／＼")
+"""A name cannot hold the ones on the left. In an id both are the same."""
 
 
 def files_of_documents(
@@ -52,8 +54,10 @@ def files_as_they_are(
 
 
 def file_name(id_: str, text_format: str | None = None) -> str:
-    """Return the name of the file of a document with this id; of a file's own id it is the id."""
-    name = _escaped(id_) if text_format is None or _is_text(id_) else f"{_escaped(id_)}.{text_format}"
+    """Return the name of the file of a document with this id: the id, and its extension if it has to have one."""
+    name = id_.translate(SLASHES)
+    if text_format is not None and not _is_text(id_):
+        name = f"{name}.{text_format}"
     if not Path(name).suffix:
         raise ConfigurationError(f"The name of a file needs an extension, which says how it is read: {id_!r}.")
     if not 4 <= len(name) <= LONGEST_NAME:
@@ -66,14 +70,9 @@ def file_name(id_: str, text_format: str | None = None) -> str:
 
 def names_of(id_: str) -> tuple[str, ...]:
     """Return what the file of a document with this id may be called."""
-    name = _escaped(id_)
+    name = id_.translate(SLASHES)
     texts = () if _is_text(id_) else (f"{name}.txt", f"{name}.md")
     return (name, *texts) if Path(name).suffix else texts
-
-
-def _escaped(id_: str) -> str:
-    """Return an id as a name: another one for each id, or two documents would take each other's place."""
-    return re.sub(r"%(?=[0-9A-Fa-f]{2})|[/\\]", lambda found: f"%{ord(found[0]):02X}", id_)
 
 
 def _is_text(id_: str) -> bool:
@@ -86,7 +85,7 @@ def _ids(given: Sequence[str | None] | None, own: list[str | None]) -> list[str 
     if given is not None and len(given) != len(own):
         raise ConfigurationError(f"{len(own)} documents, and {len(given)} ids for them.")
     known = [mine or theirs or None for mine, theirs in zip(given or [None] * len(own), own, strict=True)]
-    named = [id_ for id_ in known if id_ is not None]
+    named = [id_.translate(SLASHES) for id_ in known if id_ is not None]
     if twice := sorted({id_ for id_ in named if named.count(id_) > 1}) if len(set(named)) < len(named) else []:
         raise ConfigurationError(f"Several documents have one id: {', '.join(twice)}.")
     return known

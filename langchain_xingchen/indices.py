@@ -38,8 +38,9 @@ class BailianIndex(VectorStore):
       is a URL, that as `document_url`. What else is to be found is written above the text: see `header_keys`.
 
     A document with an id (`ids`, else `Document.id`) is a file of that name; what is added takes the place of what has
-    that id, from whatever process it came, and chunks tell the id as `document_name`. What has none is added, and gets
-    the service's id. Methods return when the change can be searched for; all that go to the service have async twins.
+    that id, from whatever process it came, and chunks tell the id as `document_name` (a `/` in it as `／`, which names
+    can hold). What has none is added, and gets the service's id. Methods return when the change can be searched for;
+    all that go to the service have async twins.
 
     Args:
         index_id: The knowledge base.

@@ -65,16 +65,50 @@ def _sub_questions(emulator: Emulator) -> None:
     )
 
 
+def _citations(emulator: Emulator) -> None:
+    """The model cites what it was given; the second answer cites nothing."""
+    emulator.bailian.reply("生鲜商品不支持退货[1]，其他的七天内可以退[2]。")
+    emulator.bailian.reply("不知道。")
+
+
+def _folder(emulator: Emulator) -> None:
+    emulator.bailian.knowledge.polls_until_done = 0
+
+
+def _remembering(emulator: Emulator) -> None:
+    emulator.bailian.memory.polls_until_done = 0
+    emulator.bailian.reply("记住了，你喜欢喝茶。")
+    emulator.bailian.reply("来一杯龙井吧。")
+
+
 SCRIPTS: dict[str, Callable[[Emulator], None]] = {
     "character_with_tools.py": _two_tools,
     "llama_index_knowledge.py": _knowledge,
     "llama_index_sub_questions.py": _sub_questions,
+    "rag_with_citations.py": _citations,
+    "knowledge_base_from_folder.py": _folder,
+    "agent_that_remembers.py": _remembering,
     "workflow_app_progress.py": _workflow,
     "app_as_tool.py": _agent_with_an_app,
     "qwen_agent_workflow.py": _hand_off,
 }
 
 SHOWN = {
+    "rag_with_citations.py": [
+        "助手：生鲜商品不支持退货[1]，其他的七天内可以退[2]。\n  [1] 《退货政策》",
+        "\n  [2] 《退货政策》",
+        "助手：不知道。\n",
+    ],
+    "knowledge_base_from_folder.py": [
+        "《售后手册》里有：运费／价目、运费／偏远地区、退换货",
+        "更新后还是 3 份",
+        "收到商品十五天内可以无理由退货。（退换货，",
+    ],
+    "agent_that_remembers.py": [
+        "助手：记住了，你喜欢喝茶。",
+        "（记得：我喜欢喝茶",
+        "助手：来一杯龙井吧。",
+    ],
     "llama_index_knowledge.py": [
         "文档： ['运费价目', '退换货手册']",
         "答：七天内。",
@@ -178,3 +212,28 @@ def test_an_app_keeps_the_conversation() -> None:
         run_example("app_as_tool.py", emulator)
         asked = [received.json["input"] for received in emulator.requests if "apps" in received.path]
     assert [bool(each.get("session_id")) for each in asked] == [False, True]
+
+
+def test_the_second_process_is_told_what_the_first_heard() -> None:
+    """The agent's model gets the memory behind its own prompt, and no message of the first conversation."""
+    with Emulator() as emulator:
+        _remembering(emulator)
+        run_example("agent_that_remembers.py", emulator)
+        asked = [received.json for received in emulator.requests if received.path.endswith("/generation")]
+    first, second = ([each["content"] for each in body["input"]["messages"]] for body in asked)
+    assert first == ["你是体贴的助手。", "我喜欢喝茶，不喝咖啡。"]
+    assert second[0].startswith("你是体贴的助手。\n\n")
+    assert "我喜欢喝茶" in second[0]
+    assert second[1:] == ["我喜欢喝什么来着？推荐一杯。"]
+
+
+def test_citations_are_of_what_was_retrieved() -> None:
+    """The numbers in the prompt are those of the sources that are shown."""
+    with Emulator() as emulator:
+        _citations(emulator)
+        printed = run_example("rag_with_citations.py", emulator)
+        asked = next(received.json for received in emulator.requests if received.path.endswith("/generation"))
+    prompt = asked["input"]["messages"][0]["content"]
+    for number in (1, 2):
+        [shown] = [line for line in printed.splitlines() if line.startswith(f"  [{number}]")]
+        assert f"\n[{number}] {shown.rpartition('：')[2]}" in prompt

@@ -166,9 +166,9 @@ def test_what_becomes_of_documents(emulator: Emulator, do: Do, connection: dict[
     metadata = {"author": "小王", "year": 2026, "none": None, "tags": ["A"], "source": "https://example.invalid/a"}
     index = BailianIndex("kbdemo0001", header_keys=["author", "none", "year"], text_format="md", **connection)
     do(index, "add_documents", [Document("# 标题\n正文", id="docs/a", metadata=metadata), Document("b", id="b.txt")])
-    assert contents(emulator)["docs%2Fa.md"] == "author: 小王\nyear: 2026\n\n# 标题\n正文"
+    assert contents(emulator)["docs／a.md"] == "author: 小王\nyear: 2026\n\n# 标题\n正文"
     assert contents(emulator)["b.txt"] == "b"
-    [file] = [file for file in emulator.bailian.knowledge.files.values() if file.name == "docs%2Fa.md"]
+    [file] = [file for file in emulator.bailian.knowledge.files.values() if file.name == "docs／a.md"]
     assert file.tags == ["A"]
     [found] = do(index, "similarity_search", "正文")
     assert found.metadata["document_url"] == "https://example.invalid/a"
@@ -178,9 +178,9 @@ def test_what_becomes_of_documents(emulator: Emulator, do: Do, connection: dict[
         Document("丙"),
     ])  # fmt: skip
     added = [emulator.bailian.knowledge.files[id_].name for id_ in ids]
-    assert added == ["手册-3.txt", "说明%2F书.txt", "c680a614513fa8a7.txt"]
+    assert added == ["手册-3.txt", "说明／书.txt", "c680a614513fa8a7.txt"]
     assert do(index, "delete", ["docs/a"])
-    assert "docs%2Fa.md" not in names(emulator, index)
+    assert "docs／a.md" not in names(emulator, index)
 
 
 def test_attached(emulator: Emulator, do: Do, connection: dict[str, Any]) -> None:
@@ -229,6 +229,7 @@ def test_refused_before_anything_is_sent(
         ("no text", [Document("  ", id="空")], {}),
         ("'退货'", [Document("\ud83d", id="退货")], {}),
         ("one id: 甲", [Document("一", id="甲"), Document("二", id="甲")], {}),
+        ("one id: a／b", [Document("一", id="a/b"), Document("二", id="a／b")], {}),
         ("2 documents, and 1", [Document("一"), Document("二")], {"ids": ["甲"]}),
         ("sha256", [Document("一", id=long)], {}),
     ):
