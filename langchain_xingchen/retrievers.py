@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import is_dataclass
+from functools import cache
 from typing import Any, Literal, Self
 
 from langchain_core.callbacks import AsyncCallbackManagerForRetrieverRun, CallbackManagerForRetrieverRun
@@ -137,8 +138,13 @@ class BailianRetriever(ServiceRetriever):
         check_keywords(wanted, PER_CALL)
         if "history" in wanted:
             wanted = {**wanted, "history": to_history(wanted["history"])}
-        own = {name: getattr(self, name) for name in RetrieveRequest.model_fields if name in type(self).model_fields}
+        own = {name: getattr(self, name) for name in _own_fields(type(self))}
         return knowledge.retrieve(RetrieveRequest(**{**own, **wanted, "query": query}), self)
+
+
+@cache
+def _own_fields(retriever: type[BailianRetriever]) -> tuple[str, ...]:
+    return tuple(name for name in RetrieveRequest.model_fields if name in retriever.model_fields)
 
 
 def check_keywords(wanted: Mapping[str, Any], known: Set[str]) -> None:

@@ -17,6 +17,7 @@ from xingchen_core import ConfigurationError, Flow, NotFoundError
 from xingchen_core.bailian.knowledge import (
     KnowledgeSettings,
     Rerank,
+    RetrievedNode,
     RetrieveRequest,
     Route,
     choose_route,
@@ -121,18 +122,18 @@ class BailianRetriever(KnowledgeSettings, BaseRetriever):
         return self.verbose
 
     def _retrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
-        request = self._request(query_bundle)
+        asked = self._describe(query_bundle)
         if self.rate_limiter is not None:
             self.rate_limiter.acquire()
-        return self.client().run(self._ask(request))
+        return self.client().run(asked)
 
     async def _aretrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
-        request = self._request(query_bundle)
+        asked = self._describe(query_bundle)
         if self.rate_limiter is not None:
             await self.rate_limiter.async_acquire()
-        return await self.async_client().run(self._ask(request))
+        return await self.async_client().run(asked)
 
-    def _request(self, query: QueryBundle) -> RetrieveRequest:
+    def _describe(self, query: QueryBundle) -> Flow[list[NodeWithScore]]:
         """Describe a query; what cannot be sent is refused before a name is looked for or the limiter waits."""
         named = ("index_id", "index_name", "agent_id", "agent_version", "route", "rerank", "rerank_min_score")
         request = RetrieveRequest(
@@ -143,16 +144,15 @@ class BailianRetriever(KnowledgeSettings, BaseRetriever):
             filters=None if self.filters is None else to_filter(self.filters),
             search_filters=tuple(self.search_filters),
         )
-        retrieve(request, self)
-        return request
+        return self._ask(request, retrieve(request, self))
 
-    def _ask(self, request: RetrieveRequest) -> Flow[list[NodeWithScore]]:
+    def _ask(self, request: RetrieveRequest, asked: Flow[tuple[RetrievedNode, ...]]) -> Flow[list[NodeWithScore]]:
         if request.index_id is None and request.index_name is not None:
             if self._found_id is None:
                 self._found_id = yield from self._find(request, request.index_name)
-            request = request.model_copy(update={"index_id": self._found_id})
+            asked = retrieve(request.model_copy(update={"index_id": self._found_id}), self)
         try:
-            nodes = yield from retrieve(request, self)
+            nodes = yield from asked
         except NotFoundError:
             self._found_id = None  # another one may have the name by now
             raise

@@ -22,7 +22,7 @@ class RetrievedNode(BaseModel):
         score: 0 to 1, higher is better; of the reranker, if there is one. Not comparable between indexes or models.
             A retrieval service ranks by other, weighted scores: its order stays. 0 for chunks that were only listed.
         title: Of the chunk.
-        heading_path: Titles above it, separated by `>` or `|`.
+        heading_path: Titles above it and its own, separated by `>`.
         document_id, document_name: Of the file; the name comes without its extension.
         document_url: Where the original is, if its importer said.
         index_id: Of the knowledge base.
@@ -71,7 +71,7 @@ def read_node(entry: Mapping[str, Any]) -> RetrievedNode:
     """Read one chunk."""
     score = _member(entry, "score")
     inner = entry.get("node")
-    source = inner if isinstance(inner, Mapping) else entry
+    source = inner if isinstance(inner, dict) else entry
     raw = _as_dict(_member(source, "metadata"))
     content = str(raw.get("content") or source.get("content") or "")
     rendered = str(_member(source, "text") or "")
@@ -84,12 +84,12 @@ def read_node(entry: Mapping[str, Any]) -> RetrievedNode:
         rendered_text=rendered,
         score=None if score is None else float(score),
         title=str(raw.get("title") or ""),
-        heading_path=str(raw.get("hier_title") or ""),
+        heading_path=str(raw.get("hier_title") or "").replace("|", ">"),  # which one it is, is the route's choice
         document_id=document_id,
         document_name=str(raw.get("doc_name") or source.get("doc_name") or ""),
         document_url=raw.get("doc_url") or None,
         index_id=str(raw.get("pipeline_id") or ""),
-        page_numbers=tuple(int(page) for page in _as_list(raw.get("page_number"))),
+        page_numbers=tuple(map(int, _as_list(raw.get("page_number")))),
         image_urls=tuple(map(str, _as_list(raw.get("image_url")))),
         audio_urls=tuple(map(str, _as_list(raw.get("audio_url")))),
         video_urls=tuple(map(str, _as_list(raw.get("video_url")))),
@@ -100,7 +100,8 @@ def read_node(entry: Mapping[str, Any]) -> RetrievedNode:
 
 
 def _member(entry: Mapping[str, Any], name: str) -> Any:
-    return entry.get(name, entry.get(name.capitalize()))
+    value = entry.get(name)
+    return entry.get(name.capitalize()) if value is None else value
 
 
 def _as_dict(value: Any) -> dict[str, Any]:
@@ -111,7 +112,7 @@ def _as_dict(value: Any) -> dict[str, Any]:
 def _as_list(value: Any) -> list[Any]:
     """Return a list that may come as a list, as its JSON text, or as its one item."""
     if isinstance(value, str):
-        value = json.loads(value) if value.startswith("[") else value
-    if value in (None, ""):
+        value = json.loads(value) if value.startswith("[") else value or None
+    if value is None:
         return []
     return value if isinstance(value, list) else [value]

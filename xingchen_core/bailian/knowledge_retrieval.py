@@ -26,12 +26,12 @@ def choose_route(request: RetrieveRequest, settings: KnowledgeSettings) -> Route
     Raises:
         ConfigurationError: The credentials do not fit.
     """
-    can_sign = settings.has_access_key and bool(settings.workspace_id)
+    has_key, can_sign = settings.has_key, settings.has_access_key and bool(settings.workspace_id)
     if request.route is not None:
         route = request.route
     elif request.agent_id is not None:
         route = "service"
-    elif not settings.has_key or (can_sign and (not _serves_keys(settings) or lacking(request, "index"))):
+    elif not has_key or (can_sign and (not _serves_keys(settings) or lacking(request, "index"))):
         route = "openapi"
     else:
         route = "index"
@@ -41,7 +41,7 @@ def choose_route(request: RetrieveRequest, settings: KnowledgeSettings) -> Route
                 "The route 'openapi' is signed: pass access_key_id=..., access_key_secret=... and workspace_id=..., or "
                 "set ALIBABA_CLOUD_ACCESS_KEY_ID, ALIBABA_CLOUD_ACCESS_KEY_SECRET and DASHSCOPE_WORKSPACE_ID."
             )
-    elif not settings.has_key:
+    elif not has_key:
         raise ConfigurationError(f"The route {route!r} needs an API key: pass api_key=... or set DASHSCOPE_API_KEY.")
     elif not _serves_keys(settings):
         raise ConfigurationError(
