@@ -1,6 +1,6 @@
 """Walking through a long platform history, oldest first, with a few pages in memory."""
 
-from collections import deque
+from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 
 from langchain_core.messages import BaseMessage
@@ -41,7 +41,7 @@ class Walk:
         self._pushed = 0
         self._is_over = False
         self._held: list[HistoryMessage] = []
-        self._shown: deque[str] = deque(maxlen=REMEMBERED)
+        self._shown: OrderedDict[str, None] = OrderedDict()
 
     def next_page(self) -> Flow[list[Entry[BaseMessage]] | None]:
         """Read on; return None after the last page. A page may turn out empty."""
@@ -105,5 +105,7 @@ class Walk:
                 has_place = entry.own is not None and entry.own.since.time is not None
                 belongs = self._is_over or (has_place and at < end)
             if belongs and entry.id not in self._shown:
-                self._shown.append(entry.id)
+                self._shown[entry.id] = None
+                if len(self._shown) > REMEMBERED:
+                    self._shown.popitem(last=False)
                 yield entry
