@@ -21,6 +21,7 @@ from xingchen_core import ConfigurationError, NotFoundError, UnsupportedOperatio
 from xingchen_core.bailian.knowledge import Rerank, RetrievedNode
 from xingchen_core.emulator import Emulator
 from xingchen_core.emulator.bailian_index_store import Chunk
+from xingchen_core.emulator.bailian_knowledge import SearchService
 
 RETRIEVE = "/api/v1/indices/rag/index/retrieve"
 SIGNED = {"access_key_id": "testid", "access_key_secret": "testsecret", "workspace_id": "llm-demo", "api_key": None}
@@ -216,6 +217,24 @@ def test_routes(make: Make, emulator: Emulator, ask: Ask, fields: dict[str, Any]
     """The credentials and ids choose the route, `route` forces one: all find the same."""
     assert ask(make(**fields), "无理由退货")[0].text == "收到商品七天内可以无理由退货。"
     assert emulator.requests[-1].path.endswith(ending)
+
+
+def test_routes_agree(make: Make, emulator: Emulator, ask: Ask) -> None:
+    """The same chunk is the same node by every route: id, text, score, metadata, picture, and what models read."""
+    knowledge = emulator.bailian.knowledge
+    knowledge.add_index("图", "kbfake")
+    picture = Chunk("c1", "红茶", ("茶", "红"), images=("https://e.invalid/a.png",))
+    knowledge.add_document("kbfake", "茶.png", chunks=[picture], meta={"author": "小王"})
+    service = SearchService("aid-fake", "图", ["kbfake"], "llm-demo", published=1)
+    knowledge.services["aid-fake"] = service
+    ways = ({}, {"agent_id": "aid-fake"}, {"route": "pipeline"}, SIGNED)
+    told = []
+    for way in ways:
+        [found] = ask(make(index_id="kbfake", **way), "红茶")
+        lasting = {**found.metadata, "image_urls": [url.partition("?")[0] for url in found.metadata["image_urls"]]}
+        told.append((found.node_id, found.text, found.score, found.node.hash, type(found.node), lasting))
+    assert told[0][5]["heading_path"] == "茶>红"
+    assert told == [told[0]] * 4
 
 
 def test_options_are_sent(make: Make, emulator: Emulator, ask: Ask) -> None:

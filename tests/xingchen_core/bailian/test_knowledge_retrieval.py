@@ -112,7 +112,7 @@ async def test_the_same_documents_whatever_the_route(connect: Connect, route: Ro
         "rendered_text": "",
         "score": 0.604,
         "title": "退款",
-        "heading_path": "售后|退款",
+        "heading_path": "售后>退款",
         "document_id": "file_fake_1",
         "document_name": "手册",
         "document_url": "https://example.invalid/manual.pdf",
