@@ -224,24 +224,6 @@ def documents_of(index_id: str, *, signed_for: str | None) -> Flow[list[Document
             page = yield step
 
 
-def find(ref_doc_id: str, documents: Sequence[DocumentStatus], file_name: str) -> str:
-    """Return the service's id of a document that is told by this id or by its file's name.
-
-    Raises:
-        NotFoundError: There is none.
-        ConfigurationError: Several have the name.
-    """
-    if any(document.id == ref_doc_id for document in documents):
-        return ref_doc_id
-    names = {file_name, file_name.rpartition(".")[0]}  # lists leave out the extension, as chunks do, or they do not
-    named = [document.id for document in documents if document.name in names]
-    if not named:
-        raise NotFoundError(f"The knowledge base has no document {ref_doc_id!r}.", status_code=404, service="bailian")
-    if len(named) > 1:
-        raise ConfigurationError(f"{len(named)} documents are called {file_name!r}: name one of {', '.join(named)}.")
-    return named[0]
-
-
 def find_all(
     wanted: Mapping[str, str | tuple[str, ...]], index_id: str, *, signed_for: str | None
 ) -> Flow[dict[str, tuple[str, ...]]]:
@@ -306,7 +288,6 @@ __all__ = [
     "NewFile",
     "OnProgress",
     "documents_of",
-    "find",
     "find_all",
     "removal",
 ]
