@@ -27,7 +27,7 @@ def check(filters: Sequence[Any], *, strict: bool = False) -> None:
 
 
 def matches(filters: Sequence[Any], facts: Facts, searchable: set[str], *, nested: bool = False) -> bool:
-    """Whether a document may be found. `nested`: groups of OR are understood."""
+    """Whether a document may be found. `nested`: a retrieval service asks, which knows groups of OR and `doc_id`."""
     return all(_group_holds(group, facts, searchable, nested) for group in filters)
 
 
@@ -56,7 +56,7 @@ def _holds(key: str, wanted: Any, facts: Facts, searchable: set[str], nested: bo
         return any(tag in facts["tags"] for tag in tags)
     if key == "meta" and isinstance(wanted, dict):  # UNVERIFIED: its inner shape is not described
         return _group_holds(wanted, facts, searchable, nested)
-    if key not in searchable:  # not declared at import: without effect, and without a word
+    if key not in searchable and not (nested and key == "doc_id"):  # not declared: without effect, and without a word
         return True
     found = facts.get(key)
     if isinstance(wanted, list):

@@ -14,7 +14,7 @@ def hit_metadata(knowledge: "Knowledge", hit: "Hit", route: str) -> dict[str, An
     index = hit.index
     found = metadata(knowledge, index, hit.document, hit.chunk, ">" if route == "search" else "|")
     found.update({"_score": hit.score, "_rc_score": hit.similarity, "_rc_v_score": hit.similarity})
-    found["_rc_t_score"] = hit.coverage
+    found["_rc_t_score"] = round(hit.relevance, 4)
     if route == "search":
         found["_knowledge_type"] = index.settings.get("knowledgeType", "document")
         found["_knowledge_scene"] = index.settings.get("knowledgeScene", "basic_document_qa")

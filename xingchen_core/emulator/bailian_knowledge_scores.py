@@ -1,12 +1,15 @@
-"""Ranking: invented, but the same in every run, and simple enough to be worked out by hand.
+"""A small real search, the same in every run, whose scores are simple enough to be worked out by hand.
 
-The terms of a text are its words, in lower case, and its single Chinese characters. Recall scores by the share of
-common terms in all terms of both; a reranker by the share of the query's terms that the chunk (title included) has.
+The terms of a text are its words, in lower case, and its single Chinese characters. Chunks are recalled by BM25 over
+the whole base (`sparse`), and by the share of common terms in all terms of both (`dense`). A reranker scores by the
+share of the query's terms that the chunk (title included) has; of equals the better by BM25 comes first.
 """
 
+import math
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from xingchen_core.emulator.bailian_index_store import Chunk, Document, Index
@@ -41,11 +44,33 @@ class Hit:
     score: float
     similarity: float
     coverage: float
+    relevance: float = 0.0
+    """By BM25: 0 without a common term, and without a highest value."""
 
 
 def terms(text: str) -> set[str]:
     """Words in lower case, and single Chinese characters."""
-    return set(re.findall(r"[\u3400-\u9fff]|[^\W_\u3400-\u9fff]+", text.lower()))
+    return set(_terms(text))
+
+
+def _terms(text: str) -> list[str]:
+    return re.findall(r"[\u3400-\u9fff]|[^\W_\u3400-\u9fff]+", text.lower())
+
+
+def bm25(query: set[str], texts: Sequence[Sequence[str]], k1: float = 1.5, b: float = 0.75) -> list[float]:
+    """How relevant each text is to a query: rare terms count for more, and a long text has to have more of them."""
+    counts = [Counter(text) for text in texts]
+    usual = sum(map(len, texts)) / len(texts) if texts else 0.0
+    having = {term: sum(term in count for count in counts) for term in query}
+    rarity = {term: math.log(1 + (len(texts) - n + 0.5) / (n + 0.5)) for term, n in having.items()}
+    return [
+        sum(
+            rarity[term] * count[term] * (k1 + 1) / (count[term] + k1 * (1 - b + b * len(text) / usual))
+            for term in sorted(query)
+            if count[term]
+        )
+        for text, count in zip(texts, counts, strict=True)
+    ]
 
 
 def coverage(query: set[str], text: set[str]) -> float:
@@ -61,26 +86,27 @@ def similarity(query: set[str], text: set[str]) -> float:
 def search(index: Index, query: Query, now: float) -> list[Hit]:
     """The best chunks, best first."""
     wanted = terms(query.text)
+    found = list(index.found(now))
+    texts = [_terms(" ".join([chunk.content, *chunk.headings])) for _, chunk in found]
     hits = []
-    for document, chunk in index.found(now):
+    for (document, chunk), text, relevance in zip(found, texts, bm25(wanted, texts), strict=True):
         if not matches(query.filters, facts(document), index.searchable, nested=query.nested_filters):
             continue
-        has = terms(" ".join([chunk.content, *chunk.headings]))
         pictured = 1.0 if set(query.images) & set(chunk.images) else 0.0
-        near, covered = max(similarity(wanted, has), pictured), max(coverage(wanted, has), pictured)
-        hits.append(Hit(index, document, chunk, near, near, covered))
-    hits.sort(key=lambda hit: -hit.similarity)
-    by_words = sorted((hit for hit in hits if hit.coverage), key=lambda hit: -hit.coverage)
+        near, covered = max(similarity(wanted, set(text)), pictured), max(coverage(wanted, set(text)), pictured)
+        hits.append(Hit(index, document, chunk, near, near, covered, relevance))
+    hits.sort(key=lambda hit: (-hit.similarity, -hit.relevance))
+    by_words = sorted((hit for hit in hits if hit.coverage), key=lambda hit: -hit.relevance)
     recalled = {id(hit): hit for hit in [*hits[: query.dense], *by_words[: query.sparse]]}
     if not query.rerank:
-        return sorted(recalled.values(), key=lambda hit: -hit.score)[:MOST_CHUNKS]
+        return _best(recalled.values())[:MOST_CHUNKS]
     threshold = index.rerank_min_score if query.min_score is None else query.min_score
-    ranked = [
-        Hit(index, hit.document, hit.chunk, hit.coverage, hit.similarity, hit.coverage)
-        for hit in recalled.values()
-        if hit.coverage > threshold  # only scores above it are kept
-    ]
-    return sorted(ranked, key=lambda hit: -hit.score)[: query.top_n]
+    ranked = [replace(hit, score=hit.coverage) for hit in recalled.values()]
+    return _best(hit for hit in ranked if hit.score > threshold)[: query.top_n]  # only scores above it are kept
+
+
+def _best(hits: Iterable[Hit]) -> list[Hit]:
+    return sorted(hits, key=lambda hit: (-hit.score, -hit.relevance))
 
 
 def facts(document: Document) -> dict[str, Any]:

@@ -55,3 +55,21 @@ def test_bad_forms(api: LibraryApi, wrong: list[Any]) -> None:
     """Unknown operators, and comparisons with what is no number, are refused."""
     body = {"index_id": "kbtest", "query": "red", "search_filters": wrong}
     assert api.refused(RAG + "retrieve", body)[:2] == (400, "InvalidParameter")
+
+
+def test_document_ids(emulator: Emulator) -> None:
+    """Only a retrieval service filters by `doc_id`: one, or any of several. One base alone does not hear it."""
+    knowledge = emulator.bailian.knowledge
+    wanted, other, _ = knowledge.indexes["kbdemo0001"].documents
+    with library(emulator) as api:
+        for filters, ids in (
+            ([{"doc_id": wanted}], {wanted}),
+            ([{"doc_id": [wanted, other]}], {wanted, other}),
+            ([{"doc_id": "file_none"}], set()),
+        ):
+            configs = [{"id": "kbdemo0001", "search_filters": filters}]
+            body = {"agent_id": "aid-demo", "query": "退货 发票 app", "kb_search_configs": configs}
+            nodes = api.data("/api/v1/indices/knowledge/search", body)["nodes"]
+            assert {node["metadata"]["doc_id"] for node in nodes} == ids
+        body = {"index_id": "kbdemo0001", "query": "退货 发票 app", "search_filters": [{"doc_id": "file_none"}]}
+        assert api.data(RAG + "retrieve", body)["total"] == 4
