@@ -1,10 +1,12 @@
 """What `BailianIndex` does, once for both colours."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 from langchain_xingchen._index_files import names_of
 from xingchen_core import ConfigurationError, Flow, NotFoundError, XingchenError
+from xingchen_core._locks import ProcessLock
 from xingchen_core.bailian import knowledge
 from xingchen_core.bailian.knowledge_building import Building, NewFile, documents_of, find_all, removal
 
@@ -43,6 +45,10 @@ class IndexWork:
             found = yield from knowledge.find_index(self.index_name or "", signed_for=self.building.signed_for)
             self.index_id = found.id
         return self.index_id
+
+    def making(self) -> ProcessLock | nullcontext[None]:
+        """Return the lock of whoever may make a knowledge base of this name."""
+        return nullcontext() if self.index_id else ProcessLock(f"bailian knowledge base {self.index_name}")
 
     def make(self, files: Sequence[NewFile], ids: Ids) -> Flow[list[str]]:
         """Make the knowledge base of files."""

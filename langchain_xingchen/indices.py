@@ -147,7 +147,7 @@ class BailianIndex(VectorStore):
             UnsupportedOperationError: `embedding`: the service embeds, see `embedding_model` of `index_options`.
         """
         index = cls._new(embedding, index_name, kwargs)
-        index._run(index._work.make(*index._texts(documents, ids)))
+        index._change(index._work.make(*index._texts(documents, ids)))
         return index
 
     @classmethod
@@ -162,7 +162,7 @@ class BailianIndex(VectorStore):
     ) -> Self:
         """As `from_documents`."""
         index = cls._new(embedding, index_name, kwargs)
-        await index._arun(index._work.make(*index._texts(documents, ids)))
+        await index._achange(index._work.make(*index._texts(documents, ids)))
         return index
 
     @classmethod
@@ -200,7 +200,7 @@ class BailianIndex(VectorStore):
     ) -> Self:
         """Make a knowledge base of files; see `add_files`. `kwargs` are the constructor's."""
         index = cls._new(None, index_name, kwargs)
-        index._run(index._work.make(*files_as_they_are(files, ids, tags, parser)))
+        index._change(index._work.make(*files_as_they_are(files, ids, tags, parser)))
         return index
 
     @classmethod
@@ -216,7 +216,7 @@ class BailianIndex(VectorStore):
     ) -> Self:
         """As `from_files`."""
         index = cls._new(None, index_name, kwargs)
-        await index._arun(index._work.make(*files_as_they_are(files, ids, tags, parser)))
+        await index._achange(index._work.make(*files_as_they_are(files, ids, tags, parser)))
         return index
 
     # Keeping it
@@ -228,13 +228,13 @@ class BailianIndex(VectorStore):
 
         `batch_size` is what `index()` says and is not needed here: each call is one import.
         """
-        return self._run(self._work.add(*self._texts(documents, ids)))
+        return self._change(self._work.add(*self._texts(documents, ids)))
 
     async def aadd_documents(  # type: ignore[override]
         self, documents: Sequence[Document], *, ids: Sequence[str | None] | None = None, batch_size: int | None = None
     ) -> list[str]:
         """As `add_documents`."""
-        return await self._arun(self._work.add(*self._texts(documents, ids)))
+        return await self._achange(self._work.add(*self._texts(documents, ids)))
 
     def add_files(
         self,
@@ -253,7 +253,7 @@ class BailianIndex(VectorStore):
             tags: Chunks can be filtered by them.
             parser: Which of the service's parsers, see `xingchen_core.bailian.knowledge.add_file`.
         """
-        return self._run(self._work.add(*files_as_they_are(files, ids, tags, parser)))
+        return self._change(self._work.add(*files_as_they_are(files, ids, tags, parser)))
 
     async def aadd_files(
         self,
@@ -264,7 +264,7 @@ class BailianIndex(VectorStore):
         parser: str = "AUTO_SELECT",
     ) -> list[str]:
         """As `add_files`. Files are read in threads."""
-        return await self._arun(self._work.add(*files_as_they_are(files, ids, tags, parser)))
+        return await self._achange(self._work.add(*files_as_they_are(files, ids, tags, parser)))
 
     def delete(self, ids: Sequence[str] | None = None) -> bool:  # type: ignore[override]
         """Take documents out, by their ids or the service's (`document_id` of a chunk). What is not there is no error.
@@ -360,6 +360,16 @@ class BailianIndex(VectorStore):
 
     async def _arun(self, flow: Flow[T]) -> T:
         return await (await loaded_async_client(self.settings)).run(flow)
+
+    # The service would make two knowledge bases of one name: who makes one is waited for, in this process.
+
+    def _change(self, flow: Flow[T]) -> T:
+        with self._work.making():
+            return self._run(flow)
+
+    async def _achange(self, flow: Flow[T]) -> T:
+        async with self._work.making():
+            return await self._arun(flow)
 
     def _texts(
         self, documents: Sequence[Document], ids: Sequence[str | None] | None

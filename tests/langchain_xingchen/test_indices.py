@@ -6,6 +6,7 @@ import importlib.util
 import pickle
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -209,6 +210,24 @@ def test_made_when_missing(emulator: Emulator, do: Do, connection: dict[str, Any
     made = emulator.bailian.knowledge.indexes[str(index.index_id)]
     assert (made.name, made.description, made.rerank_min_score) == ("新书", "说明", 0.2)
     assert names(emulator, index) == ["a.txt", "b.txt"]
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+def test_made_once(emulator: Emulator, connection: dict[str, Any], is_async: bool) -> None:
+    """Several who add at once to what is missing make it once, through one object or several."""
+    indexes = [BailianIndex(index_name="新书", create_if_missing=True, **connection) for _ in range(2)] * 2
+    batches = [(index, [Document(str(number), id=f"{number}号")]) for number, index in enumerate(indexes)]
+
+    async def add_all() -> None:
+        await asyncio.gather(*(index.aadd_documents(documents) for index, documents in batches))
+
+    if is_async:
+        asyncio.run(add_all())
+    else:
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(lambda each: each[0].add_documents(each[1]), batches))
+    assert [index.name for index in emulator.bailian.knowledge.indexes.values()].count("新书") == 1
+    assert names(emulator, indexes[0]) == ["0号.txt", "1号.txt", "2号.txt", "3号.txt"]
 
 
 def test_a_taken_name(emulator: Emulator, do: Do, connection: dict[str, Any]) -> None:
