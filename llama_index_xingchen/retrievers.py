@@ -4,6 +4,7 @@ import re
 from typing import Any, Self
 
 from llama_index.core.base.base_retriever import BaseRetriever
+from llama_index.core.base.llms.types import ChatMessage
 from llama_index.core.callbacks import CallbackManager
 from llama_index.core.schema import IndexNode, NodeWithScore, QueryBundle
 from llama_index.core.vector_stores import MetadataFilters
@@ -13,7 +14,8 @@ from llama_index_xingchen._base import MODEL_CONFIG
 from llama_index_xingchen._knowledge_filters import to_filter
 from llama_index_xingchen._knowledge_nodes import to_node
 from llama_index_xingchen._pace import Pace, Travelling
-from xingchen_core import ConfigurationError, Flow, NotFoundError
+from llama_index_xingchen._said import said
+from xingchen_core import ConfigurationError, Flow, Message, NotFoundError
 from xingchen_core.bailian.knowledge import (
     KnowledgeSettings,
     Rerank,
@@ -58,7 +60,9 @@ class BailianRetriever(KnowledgeSettings, BaseRetriever):
         search_filters: The same in the service's own words, sent as they are.
         rerank: How chunks are put in order, or False for not at all. Default: as the index is set.
         rerank_min_score: Only chunks above it, 0.01 to 1.
-        rewrite: Whether the service rewrites the question.
+        rewrite: Whether the service rewrites the question. Default: if there is a `history`.
+        history: The conversation before the question: `retriever.model_copy(update={"history": [...]})`. Of its
+            messages what user and assistant said is sent. Only routes `openapi` and `pipeline` have it.
         dense_top_k, sparse_top_k: How many chunks are recalled by meaning and by words, 0 to 100; 100 by default.
         route: `index`, `service`, `openapi` or `pipeline`. Default: what the credentials allow.
         extra: Further members of the request, under the route's names.
@@ -91,6 +95,7 @@ class BailianRetriever(KnowledgeSettings, BaseRetriever):
     rerank: Rerank | bool | None = None
     rerank_min_score: float | None = Field(default=None, ge=0.01, le=1)
     rewrite: bool | None = None
+    history: list[ChatMessage] = Field(default_factory=list, repr=False)
     dense_top_k: int | None = Field(default=None, ge=0, le=100)
     sparse_top_k: int | None = Field(default=None, ge=0, le=100)
     route: Route | None = None
@@ -140,6 +145,7 @@ class BailianRetriever(KnowledgeSettings, BaseRetriever):
             **{name: getattr(self, name) for name in (*named, "rewrite", "dense_top_k", "sparse_top_k", "extra")},
             query=_question(query.query_str),
             k=self.similarity_top_k,
+            history=tuple(Message(role=speaker, content=text) for speaker, text in said(self.history)),
             images=() if query.image_path is None else (_url(query.image_path),),
             filters=None if self.filters is None else to_filter(self.filters),
             search_filters=tuple(self.search_filters),

@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 import pytest
 from llama_index.core.base.base_retriever import BaseRetriever
+from llama_index.core.base.llms.types import ChatMessage
 from llama_index.core.callbacks import CallbackManager, CBEventType, LlamaDebugHandler
 from llama_index.core.instrumentation.events.retrieval import RetrievalEndEvent, RetrievalStartEvent
 from llama_index.core.schema import ImageNode, IndexNode, MetadataMode, NodeWithScore, QueryBundle, TextNode
@@ -251,6 +252,26 @@ def test_options_are_sent(make: Make, emulator: Emulator, ask: Ask) -> None:
         "rerank_top_n": 2,
         "x": 1,
     }
+
+
+def test_history(make: Make, emulator: Emulator, ask: Ask) -> None:
+    """The conversation before the question goes along where the route has it, as far as it was said in words."""
+    talk = [
+        ChatMessage(role="system", content="你是店员"),
+        ChatMessage(role="user", content="怎么退货?"),
+        ChatMessage(role="assistant", content="七天内。"),
+        ChatMessage(role="tool", content="{}", additional_kwargs={"tool_call_id": "c"}),
+        ChatMessage(role="assistant", content=""),
+    ]
+    ask(make(route="pipeline").model_copy(update={"history": talk}), "那运费呢?")
+    assert emulator.requests[0].json["query_history"] == [
+        {"role": "user", "content": "怎么退货?"},
+        {"role": "assistant", "content": "七天内。"},
+    ]
+    assert emulator.requests[0].json["enable_rewrite"] is True
+    with pytest.raises(UnsupportedOperationError, match="history"):
+        ask(make(history=talk), "那运费呢?")
+    assert len(emulator.requests) == 1
 
 
 def test_picture_of_a_query(make: Make, emulator: Emulator, ask: Ask) -> None:
