@@ -5,12 +5,10 @@ from typing import Any, Literal, Self, TypeVar
 
 from langchain_core.documents import Document
 from langchain_core.embeddings import Embeddings
-from langchain_core.vectorstores import VectorStore
 
-from langchain_xingchen._base import loaded_async_client
 from langchain_xingchen._index_files import AnyFile, files_as_they_are, files_of_documents
+from langchain_xingchen._index_searches import SearchableIndex
 from langchain_xingchen._index_work import IndexWork
-from langchain_xingchen.retrievers import PER_CALL, BailianRetriever, check_keywords, to_document, to_history
 from xingchen_core import ConfigurationError, Flow, UnsupportedOperationError
 from xingchen_core.bailian import knowledge
 from xingchen_core.bailian.knowledge_building import Building, NewFile, OnProgress
@@ -18,7 +16,7 @@ from xingchen_core.bailian.knowledge_building import Building, NewFile, OnProgre
 T = TypeVar("T")
 
 
-class BailianIndex(VectorStore):
+class BailianIndex(SearchableIndex):
     """A knowledge base (知识库) on Bailian: made of documents or files, or one that is there.
 
     ```python
@@ -117,16 +115,6 @@ class BailianIndex(VectorStore):
             creates=create_if_missing,
             deletes_files=delete_files,
         )
-
-    @property
-    def index_id(self) -> str | None:
-        """The knowledge base; `None` while only its name is known."""
-        return self._work.index_id
-
-    @property
-    def index_name(self) -> str | None:
-        """The name that was given."""
-        return self._work.index_name
 
     # Making one
 
@@ -295,50 +283,6 @@ class BailianIndex(VectorStore):
         """As `delete_index`."""
         await self._arun(self._work.delete_index())
 
-    # Searching it
-
-    def as_retriever(  # type: ignore[override]  # one of ours: it needs no vector store between
-        self,
-        *,
-        search_type: str = "similarity",
-        search_kwargs: Mapping[str, Any] | None = None,
-        **fields: Any,
-    ) -> BailianRetriever:
-        """Return a retriever with this index's settings. `fields`, and `search_kwargs` too, are its own: `k`, ...
-
-        Raises:
-            UnsupportedOperationError: `search_type` is none of `similarity` and `similarity_score_threshold`.
-        """
-        wanted = {**(search_kwargs or {}), **fields}
-        if search_type == "similarity_score_threshold":
-            wanted.setdefault("rerank_min_score", wanted.pop("score_threshold", None))
-        elif search_type != "similarity":
-            raise UnsupportedOperationError(f"search_type={search_type!r} needs vectors, which the service keeps.")
-        own = {name: getattr(self.settings, name) for name in self.settings.model_fields_set | {"api_key"}}
-        place = {"index_id": self.index_id} if self.index_id else {"index_name": self.index_name}
-        return BailianRetriever(**{**own, **place, **wanted})
-
-    def similarity_search(self, query: str, k: int = 5, **kwargs: Any) -> list[Document]:
-        """Return chunks, best first. `kwargs` are those of a `BailianRetriever`'s call: `filters`, `rerank`, ..."""
-        return self._run(self._search(query, k, kwargs))
-
-    async def asimilarity_search(self, query: str, k: int = 5, **kwargs: Any) -> list[Document]:
-        """As `similarity_search`."""
-        return await self._arun(self._search(query, k, kwargs))
-
-    def similarity_search_with_score(self, query: str, k: int = 5, **kwargs: Any) -> list[tuple[Document, float]]:
-        """As `similarity_search`, each chunk with its score: 0 to 1, higher is better."""
-        return _scored(self.similarity_search(query, k, **kwargs))
-
-    async def asimilarity_search_with_score(
-        self, query: str, k: int = 5, **kwargs: Any
-    ) -> list[tuple[Document, float]]:
-        """As `similarity_search_with_score`."""
-        return _scored(await self.asimilarity_search(query, k, **kwargs))
-
-    def _select_relevance_score_fn(self) -> Any:
-        return float  # scores are from 0 to 1 already
-
     def close(self) -> None:
         """Give back the HTTP client; retrievers have their own."""
         self.settings.close()
@@ -355,12 +299,6 @@ class BailianIndex(VectorStore):
             )
         return cls(index_name=index_name, **options)
 
-    def _run(self, flow: Flow[T]) -> T:
-        return self.settings.client().run(flow)
-
-    async def _arun(self, flow: Flow[T]) -> T:
-        return await (await loaded_async_client(self.settings)).run(flow)
-
     # The service would make two knowledge bases of one name: who makes one is waited for, in this process.
 
     def _change(self, flow: Flow[T]) -> T:
@@ -376,19 +314,7 @@ class BailianIndex(VectorStore):
     ) -> tuple[list[NewFile], list[str | None]]:
         return files_of_documents(documents, ids, self._text_format, self._header_keys)
 
-    def _search(self, query: str, k: int, wanted: Mapping[str, Any]) -> Flow[list[Document]]:
-        check_keywords(wanted, PER_CALL - {"k"})
-        if "history" in wanted:
-            wanted = {**wanted, "history": to_history(wanted["history"])}
-        index_id = yield from self._work.resolve()
-        request = knowledge.RetrieveRequest(query=query, k=k, index_id=index_id, **wanted)
-        return list(map(to_document, (yield from knowledge.retrieve(request, self.settings))))
-
 
 def _documents(texts: Sequence[str], metadatas: Sequence[dict[str, Any]] | None) -> list[Document]:
     told = metadatas or [{} for _ in texts]
     return [Document(page_content=text, metadata=metadata) for text, metadata in zip(texts, told, strict=True)]
-
-
-def _scored(documents: Sequence[Document]) -> list[tuple[Document, float]]:
-    return [(document, document.metadata["score"] or 0.0) for document in documents]
