@@ -5,7 +5,7 @@ import inspect
 import json
 import pickle
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from llama_index.core.memory import ChatMemoryBuffer
 from pydantic import ValidationError
 
 from llama_index_xingchen import BailianMemoryBlock, BailianRetriever, BailianToolSpec, Xingchen
-from xingchen_core import ConfigurationError, NotFoundError, RateLimitError
+from xingchen_core import APIStatusError, ConfigurationError, NotFoundError, RateLimitError
 from xingchen_core.emulator import Emulator
 
 GOLDEN = Path(__file__).parent / "golden" / "bailian_tool_spec.json"
@@ -154,6 +154,38 @@ def test_limits_of_a_model(make_spec: Make, use: Use, everything: dict[str, Any]
     with pytest.raises(ConfigurationError, match="512"):
         use(spec, "add_memory", text="茶" * 513)
     assert len(emulator.requests) == 2
+
+
+def test_where_memories_are(make_spec: Make, use: Use, emulator: Emulator) -> None:
+    """The block says whose memories and where, in each call."""
+    place = {"library_id": "lib-demo", "project_id": "proj-demo", "min_score": 0.1, "plan_version": "lite"}
+    with BailianMemoryBlock(user_id="u1", api_key="test-key", base_url=emulator.url, **place) as block:
+        spec = make_spec(app_id=None, memory=block)
+        for tool, given in (
+            ("add_memory", {"text": "喝茶"}),
+            ("search_memories", {"query": "茶", "limit": 3}),
+            ("list_memories", {}),
+        ):
+            with suppress(APIStatusError):  # the emulator has no such library
+                use(spec, tool, **given)
+    added, searched, listed = emulator.requests
+    assert {"user_id": "u1", "memory_library_id": "lib-demo", "project_id": "proj-demo"}.items() <= added.json.items()
+    assert searched.json == {
+        "user_id": "u1",
+        "messages": [{"role": "user", "content": "茶"}],
+        "top_k": 3,
+        "min_score": 0.1,
+        "memory_library_id": "lib-demo",
+        "project_ids": ["proj-demo"],
+        "plan_version": "lite",
+    }
+    assert listed.query == {
+        "user_id": "u1",
+        "memory_library_id": "lib-demo",
+        "project_id": "proj-demo",
+        "page_num": "1",
+        "page_size": "20",
+    }
 
 
 def test_tools_that_lack_their_field(make_spec: Make, use: Use) -> None:

@@ -1,6 +1,8 @@
 """`BailianIndex`: making, filling and changing a knowledge base, and what LlamaIndex builds on it."""
 
 import asyncio
+import copy
+import pickle
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ from xingchen_core import (
     ConfigurationError,
     InternalServerError,
     NotFoundError,
+    Pause,
     UnsupportedOperationError,
 )
 from xingchen_core.bailian.knowledge import DocumentsFailedError
@@ -247,6 +250,61 @@ def test_documents_under_way_stay(emulator: Emulator, do: Do, connection: dict[s
         each.status = "RUNNING"
     with pytest.raises(APIResponseError, match="Not deleted"):
         do(index, "delete_ref_doc", "guide.md")
+
+
+def test_an_old_version_that_stays(emulator: Emulator, do: Do, connection: dict[str, Any]) -> None:
+    """If the old version cannot be deleted yet that is told; the new one is in, and the next update takes both out."""
+    index = BailianIndex("kbdemo0001", **connection)
+    do(index, "insert", document("运费", "旧的运费"))
+    [old] = [
+        each
+        for each in emulator.bailian.knowledge.indexes["kbdemo0001"].documents.values()
+        if each.file.name == "运费.txt"
+    ]
+    old.status = "RUNNING"
+    with pytest.raises(APIResponseError, match=old.file.file_id):
+        do(index, "update_ref_doc", document("运费", "新的运费"))
+    assert "新的运费" in texts(index, "新的运费")
+    old.status = "FINISH"
+    do(index, "update_ref_doc", document("运费", "更新的运费"))
+    assert names(emulator, index).count("运费.txt") == 1
+    assert texts(index, "更新的运费")[0] == "更新的运费"
+
+
+def test_an_interrupted_wait(emulator: Emulator, connection: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever stops waiting can: the document is known, so that it can be refreshed, or deleted when it is in."""
+
+    def interrupt(_: float) -> None:
+        raise KeyboardInterrupt
+
+    knowledge = emulator.bailian.knowledge
+    index = BailianIndex("kbdemo0001", **connection)
+    knowledge.polls_until_done = 0
+    index.insert(document("甲", "甲"))
+    knowledge.polls_running_after_rows = 0
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(
+            index._building.__class__,
+            "wait",
+            lambda self, job, files: (yield Pause(1)),
+        )
+        patch.setattr("xingchen_core._client._sleep", interrupt)
+        index.insert(document("乙", "乙"))
+    assert set(index.index_struct.nodes_dict.values()) == {"甲", "乙"}
+    assert index.refresh_ref_docs([document("乙", "乙")]) == [False]
+
+
+@pytest.mark.parametrize("clone", [lambda i: pickle.loads(pickle.dumps(i)), copy.copy, copy.deepcopy])
+def test_copies(emulator: Emulator, connection: dict[str, Any], clone: Callable[[Any], BailianIndex]) -> None:
+    """A used index can be copied and sent to another process, with what it knows; no key is shown."""
+    index = BailianIndex(index_name="演示知识库", **connection)
+    index.insert(document("甲", "甲"))
+    other = clone(index)
+    other.delete_ref_doc("甲")
+    assert "甲.txt" not in names(emulator, index)
+    assert (
+        "test-key" not in f"{index!r}{index.settings!r}{index.storage_context.to_dict()}{index.index_struct.to_json()}"
+    )
 
 
 def test_refusals(emulator: Emulator, do: Do, connection: dict[str, Any]) -> None:
