@@ -20,11 +20,14 @@ from _bench import COUNT, RATIO, Column, Host, Hosts, Server, Table, interleaved
 from _readers import Reader, leave, shown, warm_up, ways
 
 SIZES: dict[str, dict[str, Any]] = {
-    "full": {"streams": (200, 1000), "events": 100, "delay": 0.02, "rounds": 2},
-    "quick": {"streams": (100,), "events": 50, "delay": 0.02, "rounds": 1},
-    "tiny": {"streams": (5,), "events": 5, "delay": 0.01, "rounds": 1},
+    "full": {"streams": (200, 1000), "events": 100, "delay": 0.02, "rounds": 2, "aiohttp": True},
+    "quick": {"streams": (100,), "events": 50, "delay": 0.02, "rounds": 1, "aiohttp": False},
+    "tiny": {"streams": (5,), "events": 5, "delay": 0.01, "rounds": 1, "aiohttp": True},
 }
 AIOHTTP = (("transport", "aiohttp"),)
+MANY = 1000
+"""From so many streams on there is one round, since it takes long, and one more row."""
+
 LIMIT = 120.0
 """Seconds after which streams that still run count as unfinished."""
 
@@ -100,22 +103,23 @@ def round_of(server: Server, reader: Reader, events: int, streams: int, tuned: b
         return found | {"open": server.counts()["most"]}
 
 
-def rows(streams: int) -> dict[str, tuple[Reader, bool]]:
+def rows(streams: int, has_aiohttp: bool) -> dict[str, tuple[Reader, bool]]:
     """Return what is measured; `True`: with the garbage collector tuned as docs/performance.md says."""
     http = Reader("httpx", "xingchen")
     mine = [Reader("ChatXingchen", "xingchen"), Reader("Xingchen", "xingchen")]
     found = {shown(reader): (reader, False) for reader in [http, *mine]}
-    found["httpx over aiohttp"] = (Reader("httpx", "xingchen", AIOHTTP), False)
-    found["ChatXingchen over aiohttp"] = (Reader("ChatXingchen", "xingchen", AIOHTTP), False)
-    if streams >= 1000:
+    if has_aiohttp:
+        found["httpx over aiohttp"] = (Reader("httpx", "xingchen", AIOHTTP), False)
+        found["ChatXingchen over aiohttp"] = (Reader("ChatXingchen", "xingchen", AIOHTTP), False)
+    if streams >= MANY:
         found["ChatXingchen, collector tuned"] = (mine[0], True)
     return found
 
 
-def at_once(streams: int, events: int, delay: float, rounds: int) -> Table:
+def at_once(streams: int, events: int, delay: float, rounds: int, has_aiohttp: bool) -> Table:
     """Return the table of one number of streams."""
     table = Table(
-        "concurrency_1000" if streams >= 1000 else "concurrency",
+        "concurrency_1000" if streams >= MANY else "concurrency",
         f"{streams:,} async streams at once, {events} events {delay * 1e3:.0f} ms apart",
         "reader",
         "s",
@@ -131,7 +135,7 @@ def at_once(streams: int, events: int, delay: float, rounds: int) -> Table:
     with Server(events=events, delay=delay) as server:
         jobs: dict[str, Callable[[], Any]] = {
             name: partial(round_of, server, reader, events, streams, tuned)
-            for name, (reader, tuned) in rows(streams).items()
+            for name, (reader, tuned) in rows(streams, has_aiohttp).items()
         }
         found = interleaved(rounds, jobs)
     http = found["httpx alone (xingchen)"]
@@ -162,7 +166,8 @@ def at_once(streams: int, events: int, delay: float, rounds: int) -> Table:
 def measure(hosts: Hosts, size: Mapping[str, Any]) -> Iterator[Table]:
     """Return the tables."""
     for streams in size["streams"]:
-        yield at_once(streams, size["events"], size["delay"], size["rounds"])
+        rounds = 1 if streams >= MANY else size["rounds"]
+        yield at_once(streams, size["events"], size["delay"], rounds, size["aiohttp"])
 
 
 if __name__ == "__main__":
