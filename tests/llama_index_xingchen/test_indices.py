@@ -94,6 +94,8 @@ def test_life_of_an_index(emulator: Emulator, do: Do, credentials: dict[str, Any
     do(index, "update_ref_doc", document("运费", "邮资由买家承担。"))
     assert texts(index, "邮资") == ["邮资由买家承担。"]
     assert names(emulator, index) == ["发票.txt", "运费.txt", "退货.txt"]
+    stored = [file.name for file in emulator.bailian.knowledge.files.values()]
+    assert stored.count("运费.txt") == 1  # the old version has left the data centre, too
 
     changed = [document("退货", "七天内可以退货。"), document("发票", "发票次日开好。"), document("客服", "早九点。")]
     assert do(index, "refresh_ref_docs", changed) == [False, True, True]
@@ -256,11 +258,8 @@ def test_an_old_version_that_stays(emulator: Emulator, do: Do, connection: dict[
     """If the old version cannot be deleted yet that is told; the new one is in, and the next update takes both out."""
     index = BailianIndex("kbdemo0001", **connection)
     do(index, "insert", document("运费", "旧的运费"))
-    [old] = [
-        each
-        for each in emulator.bailian.knowledge.indexes["kbdemo0001"].documents.values()
-        if each.file.name == "运费.txt"
-    ]
+    stored = emulator.bailian.knowledge.indexes["kbdemo0001"].documents
+    [old] = [each for each in stored.values() if each.file.name == "运费.txt"]
     old.status = "RUNNING"
     with pytest.raises(APIResponseError, match=old.file.file_id):
         do(index, "update_ref_doc", document("运费", "新的运费"))
@@ -282,14 +281,11 @@ def test_an_interrupted_wait(emulator: Emulator, connection: dict[str, Any], mon
     knowledge.polls_until_done = 0
     index.insert(document("甲", "甲"))
     knowledge.polls_running_after_rows = 0
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(
-            index._building.__class__,
-            "wait",
-            lambda self, job, files: (yield Pause(1)),
-        )
+    with monkeypatch.context() as patch:
+        patch.setattr(type(index._building), "wait", lambda *_: (yield Pause(1)))
         patch.setattr("xingchen_core._client._sleep", interrupt)
-        index.insert(document("乙", "乙"))
+        with pytest.raises(KeyboardInterrupt):
+            index.insert(document("乙", "乙"))
     assert set(index.index_struct.nodes_dict.values()) == {"甲", "乙"}
     assert index.refresh_ref_docs([document("乙", "乙")]) == [False]
 
@@ -302,9 +298,8 @@ def test_copies(emulator: Emulator, connection: dict[str, Any], clone: Callable[
     other = clone(index)
     other.delete_ref_doc("甲")
     assert "甲.txt" not in names(emulator, index)
-    assert (
-        "test-key" not in f"{index!r}{index.settings!r}{index.storage_context.to_dict()}{index.index_struct.to_json()}"
-    )
+    kept = f"{index.storage_context.to_dict()}{index.index_struct.to_json()}"
+    assert "test-key" not in f"{index!r}{index.settings!r}{kept}"
 
 
 def test_refusals(emulator: Emulator, do: Do, connection: dict[str, Any]) -> None:
