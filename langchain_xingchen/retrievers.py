@@ -10,7 +10,7 @@ from langchain_core.documents import Document
 from langchain_core.messages import MessageLikeRepresentation, convert_to_messages
 from langchain_core.rate_limiters import BaseRateLimiter
 from langchain_core.retrievers import BaseRetriever
-from pydantic import Field, model_validator
+from pydantic import Field, PrivateAttr, model_validator
 from pydantic_core import to_jsonable_python
 
 from langchain_xingchen._base import MODEL_CONFIG, PacedSettings, loaded_async_client
@@ -71,7 +71,7 @@ class BailianRetriever(ServiceRetriever):
 
     Attributes:
         index_id: The knowledge base. Of a retrieval service: the one of its indexes that filters are for.
-        index_name: Its name instead, which costs each query a call more.
+        index_name: Its name instead; the first query looks for it.
         agent_id, agent_version: A published retrieval service over several knowledge bases.
         route: `index`, `service`, `openapi` or `pipeline`. Default: `service` with an `agent_id`, else what the
             credentials allow: an API key `index`, an AccessKey with a `workspace_id` `openapi`.
@@ -113,6 +113,8 @@ class BailianRetriever(ServiceRetriever):
     extra: dict[str, Any] = Field(default_factory=dict)
     rate_limiter: BaseRateLimiter | None = Field(default=None, exclude=True, repr=False)
 
+    _known: dict[str, str] = PrivateAttr(default_factory=dict)
+
     @model_validator(mode="after")
     def _can_be_asked(self) -> Self:
         self._retrieve("?", {})  # describes the query, and so finds what does not fit; nothing is sent
@@ -139,7 +141,19 @@ class BailianRetriever(ServiceRetriever):
         if "history" in wanted:
             wanted = {**wanted, "history": to_history(wanted["history"])}
         own = {name: getattr(self, name) for name in _own_fields(type(self))}
-        return knowledge.retrieve(RetrieveRequest(**{**own, **wanted, "query": query}), self)
+        return knowledge.retrieve(RetrieveRequest(**{**own, **wanted, "query": query}), self, self._known)
+
+    # A copy may be given another service, where the names are others.
+
+    def __copy__(self) -> Self:
+        copied = super().__copy__()
+        copied._known = {}
+        return copied
+
+    def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
+        copied = super().__deepcopy__(memo)
+        copied._known = {}
+        return copied
 
 
 @cache

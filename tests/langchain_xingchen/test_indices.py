@@ -101,6 +101,8 @@ def test_life_of_an_index(emulator: Emulator, do: Do, credentials: dict[str, Any
     assert [found.page_content for found in do(index, "similarity_search", "邮资")] == ["邮资由买家承担。"]
     assert [found.page_content for found in do(index, "similarity_search", "运费由商家承担")] == ["邮资由买家承担。"]
 
+    assert [file.name for file in emulator.bailian.knowledge.files.values()].count("运费.txt") == 1  # the old one went
+
     assert do(index, "delete", ["退货", "没有的"]) is True
     listed = do(index, "list_documents")
     assert sorted((each.name, each.status) for each in listed) == [

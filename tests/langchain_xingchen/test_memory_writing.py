@@ -4,6 +4,8 @@ import asyncio
 import copy
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -168,6 +170,20 @@ def test_a_thread_is_started_by_the_first_add(emulator: Emulator) -> None:
         assert ours() == before + 1
         writer.close()
     assert ours() == before
+
+
+def test_a_fork_starts_a_thread_of_its_own(
+    emulator: Emulator, writer: MemoryWriter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has none of its parent's threads: what it adds would wait for ever."""
+    writer.put(add("父"))
+    inherited = writer._thread
+    monkeypatch.setattr(inherited, "submit", lambda *args: Future())  # as a thread that is not there
+    monkeypatch.setattr(_memory_writing, "os", SimpleNamespace(getpid=lambda: -1))
+    writer.put(add("子"))
+    writer.close()
+    inherited.shutdown()
+    assert sorted(texts(emulator)) == ["子", "父"]
 
 
 def ours() -> int:

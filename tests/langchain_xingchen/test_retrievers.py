@@ -112,10 +112,28 @@ def test_every_route_finds_the_same(
     assert [request.path for request in emulator.requests] == [path]
 
 
-def test_by_name(make: MakeRetriever, ask: Ask) -> None:
-    """A name does in place of an id."""
-    assert titles(ask(make(index_name="演示知识库"), "电子发票")) == ["发票指南"]
+@pytest.mark.parametrize("fields", [{}, SIGNED, {"route": "pipeline"}], ids=["index", "openapi", "pipeline"])
+def test_by_name(make: MakeRetriever, emulator: Emulator, ask: Ask, fields: dict[str, Any]) -> None:
+    """A name does in place of an id; it is looked for once, and again when its index is gone."""
+    retriever = make(index_name="演示知识库", **fields)
+    for _ in range(3):
+        assert titles(ask(retriever, "电子发票")) == ["发票指南"]
+    assert len(emulator.requests) == 4
+    knowledge = emulator.bailian.knowledge
+    knowledge.indexes["kbdemo0001"].name = "旧的"
+    knowledge.add_index("演示知识库", "kbother001")
+    knowledge.add_document("kbother001", "电子.md", "电子发票在别处。")
+    other = retriever.model_copy()
+    assert [document.page_content for document in ask(other, "电子发票")] == ["电子发票在别处。"]
+    del knowledge.indexes["kbdemo0001"]
     with pytest.raises(NotFoundError):
+        ask(retriever, "电子发票")
+    assert [document.page_content for document in ask(retriever, "电子发票")] == ["电子发票在别处。"]
+
+
+def test_no_such_name(make: MakeRetriever, ask: Ask) -> None:
+    """A name that nothing has is an error."""
+    with pytest.raises(NotFoundError, match="没有"):
         ask(make(index_name="没有"), "电子发票")
 
 

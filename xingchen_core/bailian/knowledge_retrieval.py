@@ -1,7 +1,7 @@
 """Retrieval by whatever route the credentials allow."""
 
 from xingchen_core._call import Call, Flow
-from xingchen_core._errors import BadRequestError, ConfigurationError
+from xingchen_core._errors import BadRequestError, ConfigurationError, NotFoundError
 from xingchen_core.bailian._openapi import KnowledgeSettings
 from xingchen_core.bailian.knowledge_indexes import find_index
 from xingchen_core.bailian.knowledge_pipelines import find_pipeline
@@ -50,10 +50,11 @@ def choose_route(request: RetrieveRequest, settings: KnowledgeSettings) -> Route
     return route
 
 
-def retrieve(request: RetrieveRequest, settings: KnowledgeSettings) -> Flow[Nodes]:
+def retrieve(request: RetrieveRequest, settings: KnowledgeSettings, known: dict[str, str] | None = None) -> Flow[Nodes]:
     """Retrieve chunks: the same ones, in the same shape, whatever the route. None at all is a good answer.
 
-    One call, and more where a name must be found first, or where a retrieval service takes no filters but tags.
+    One call, and more where a name must be found first, or where a retrieval service takes no filters but tags. `known`
+    is {index_name: id}, as far as these settings have found them; what is found is noted in it, what is gone taken out.
 
     Raises:
         UnsupportedOperationError: At once: the route lacks what is asked for; the message says which has it.
@@ -66,7 +67,7 @@ def retrieve(request: RetrieveRequest, settings: KnowledgeSettings) -> Flow[Node
     if request.index_id is not None or request.index_name is None or is_for_filters_only:
         return _send(_call(request, route, workspace), request)
     _call(request.model_copy(update={"index_id": request.index_name}), route, workspace)  # refuses what it must now
-    return _find_and_send(request, route, workspace)
+    return _find_and_send(request, route, workspace, {} if known is None else known)
 
 
 def _call(request: RetrieveRequest, route: Route, workspace: str) -> Call[Nodes]:
@@ -77,14 +78,20 @@ def _call(request: RetrieveRequest, route: Route, workspace: str) -> Call[Nodes]
     return from_pipeline(request) if route == "pipeline" else from_index(request)
 
 
-def _find_and_send(request: RetrieveRequest, route: Route, workspace: str) -> Flow[Nodes]:
+def _find_and_send(request: RetrieveRequest, route: Route, workspace: str, known: dict[str, str]) -> Flow[Nodes]:
     name = request.index_name or ""
-    if route == "pipeline":
-        index_id = yield from find_pipeline(name)
-    else:
-        index_id = (yield from find_index(name, signed_for=workspace if route == "openapi" else None)).id
-    request = request.model_copy(update={"index_id": index_id})
-    return (yield from _send(_call(request, route, workspace), request))
+    if name not in known:
+        if route == "pipeline":
+            found = yield from find_pipeline(name)
+        else:
+            found = (yield from find_index(name, signed_for=workspace if route == "openapi" else None)).id
+        known[name] = found
+    request = request.model_copy(update={"index_id": known[name]})
+    try:
+        return (yield from _send(_call(request, route, workspace), request))
+    except NotFoundError:
+        known.pop(name, None)  # another one may have the name by now
+        raise
 
 
 def _send(call: Call[Nodes], request: RetrieveRequest) -> Flow[Nodes]:
