@@ -186,7 +186,7 @@ def _all_ready(found: tuple[D, ...], names: Mapping[str, str], done: str) -> tup
 
 
 def _failed(failed: Sequence[D], found: Sequence[D], names: Mapping[str, str], done: str) -> DocumentsFailedError:
-    listed = "; ".join(f"{_name(each, names)}: {_reason(each)}" for each in failed)
+    listed = "; ".join(f"{_name(each, names)}: {_reason(each)}" for each in failed).rstrip(".")
     count = f"{len(failed)} of {max(len(found), len(names))} documents could not be {done}"
     error = DocumentsFailedError(f"{count}: {listed}." if failed else f"Nothing was {done}.", service="bailian")
     error.failed = tuple(failed)
