@@ -88,6 +88,8 @@ def test_life_of_files(emulator: Emulator, do: Do, connection: dict[str, Any], p
     assert [each.name for each in do(index, "list_documents")] == ["手册"]
     do(index, "delete_index")
     assert index.index_id not in emulator.bailian.knowledge.indexes
+    assert index.index_struct.nodes_dict == {}
+    assert index.storage_context.index_store.index_structs() == []
     assert files(emulator) == {"手册.pdf": PDF}
 
 
