@@ -4,7 +4,7 @@ import hashlib
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from langchain_core.documents import Document
 from langchain_core.documents.base import Blob
@@ -15,18 +15,21 @@ from xingchen_core.bailian.knowledge_building import LONGEST_NAME, NewFile
 AnyFile = str | os.PathLike[str] | Blob
 """A path, or a `Blob`; one of bytes needs a name: `Blob.from_data(data, path="手册.pdf")`."""
 
+T = TypeVar("T")
+
 SLASHES = str.maketrans("/\\", "／＼")
 """A name cannot hold the ones on the left. In an id both are the same."""
 
 
 def files_of_documents(
-    documents: Sequence[Document], ids: Sequence[str | None] | None, text_format: str, header_keys: Sequence[str]
+    documents: Iterable[Document], ids: Sequence[str | None] | None, text_format: str, header_keys: Sequence[str]
 ) -> tuple[list[NewFile], list[str | None]]:
     """Return documents as text files, and the id of each, `None` where it has none.
 
     Raises:
         ConfigurationError: There are none, one has no text, an id is there twice or cannot be the name of a file.
     """
+    documents = _several(documents, Document)
     known = _ids(ids, [document.id for document in documents])
     return [
         NewFile(
@@ -48,7 +51,7 @@ def files_as_they_are(
     Raises:
         ConfigurationError: There are none, one is not there or has no name, an id is there twice or has no extension.
     """
-    found = list(files)
+    found = _several(files, Blob, os.PathLike)
     known = _ids(ids, [None] * len(found))
     return [_file(file, id_, tuple(tags), parser) for file, id_ in zip(found, known, strict=True)], known
 
@@ -79,7 +82,28 @@ def _is_text(id_: str) -> bool:
     return id_.endswith((".txt", ".md"))
 
 
-def _ids(given: Sequence[str | None] | None, own: list[str | None]) -> list[str | None]:
+def _several(items: Iterable[T], *kinds: type) -> list[T]:
+    """Return a list; one thing in place of several would be taken to pieces."""
+    if isinstance(items, (str, bytes, *kinds)):
+        raise ConfigurationError(f"Several are expected, in a list, and not one {type(items).__name__}.")
+    return list(items)
+
+
+def checked_ids(ids: Iterable[str | None]) -> list[str | None]:
+    """Return ids as a list.
+
+    Raises:
+        ConfigurationError: It is one text in place of several, or something else is among them.
+    """
+    listed = _several(ids)
+    for id_ in listed:
+        if id_ is not None and not isinstance(id_, str):
+            raise ConfigurationError(f"An id is a text, not {id_!r}.")
+    return listed
+
+
+def _ids(given: Iterable[str | None] | None, own: list[str | None]) -> list[str | None]:
+    given = None if given is None else checked_ids(given)
     if not own:
         raise ConfigurationError("There is nothing to add.")
     if given is not None and len(given) != len(own):

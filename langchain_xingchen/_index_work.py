@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from typing import Any
 
-from langchain_xingchen._index_files import names_of
+from langchain_xingchen._index_files import checked_ids, names_of
 from xingchen_core import ConfigurationError, Flow, NotFoundError, XingchenError
 from xingchen_core._locks import ProcessLock
 from xingchen_core.bailian import knowledge
@@ -98,10 +98,11 @@ class IndexWork:
         """Take documents out."""
         if ids is None:
             raise ConfigurationError("Name the documents to delete; delete_index() deletes the knowledge base.")
-        if ids:
+        wanted = [id_ for id_ in checked_ids(ids) if id_]
+        if wanted:
             signed_for = self.building.signed_for
             index_id = yield from self.resolve()
-            found = yield from find_all({id_: names_of(id_) for id_ in ids}, index_id, signed_for=signed_for)
+            found = yield from find_all({id_: names_of(id_) for id_ in wanted}, index_id, signed_for=signed_for)
             gone = list(dict.fromkeys(each for several in found.values() for each in several))
             yield from removal(index_id, gone, with_file=self._deletes_files, signed_for=signed_for)
         return True

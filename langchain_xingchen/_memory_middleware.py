@@ -97,6 +97,8 @@ class BailianMemoryMiddleware(AgentMiddleware[BailianMemoryState, Any, Any]):
         super().__init__()
         if "{memories}" not in prompt:
             raise ConfigurationError("prompt must have {memories} where the memories are to be.")
+        if not (isinstance(user_id, str) or callable(user_id)):
+            raise ConfigurationError("Whose memories? user_id is an id, or what reads it from the config of a run.")
         self.user_id = user_id
         self.k = k
         self.min_score = min_score

@@ -121,7 +121,7 @@ class BailianIndex(SearchableIndex):
     @classmethod
     def from_documents(  # type: ignore[override]  # there any keyword is taken
         cls,
-        documents: Sequence[Document],
+        documents: Iterable[Document],
         embedding: Embeddings | None = None,
         *,
         index_name: str,
@@ -141,7 +141,7 @@ class BailianIndex(SearchableIndex):
     @classmethod
     async def afrom_documents(  # type: ignore[override]
         cls,
-        documents: Sequence[Document],
+        documents: Iterable[Document],
         embedding: Embeddings | None = None,
         *,
         index_name: str,
@@ -210,7 +210,7 @@ class BailianIndex(SearchableIndex):
     # Keeping it
 
     def add_documents(  # type: ignore[override]
-        self, documents: Sequence[Document], *, ids: Sequence[str | None] | None = None, batch_size: int | None = None
+        self, documents: Iterable[Document], *, ids: Sequence[str | None] | None = None, batch_size: int | None = None
     ) -> list[str]:
         """Add documents, each in place of the one with its id. Returns their ids.
 
@@ -219,7 +219,7 @@ class BailianIndex(SearchableIndex):
         return self._change(self._work.add(*self._texts(documents, ids)))
 
     async def aadd_documents(  # type: ignore[override]
-        self, documents: Sequence[Document], *, ids: Sequence[str | None] | None = None, batch_size: int | None = None
+        self, documents: Iterable[Document], *, ids: Sequence[str | None] | None = None, batch_size: int | None = None
     ) -> list[str]:
         """As `add_documents`."""
         return await self._achange(self._work.add(*self._texts(documents, ids)))
@@ -310,7 +310,7 @@ class BailianIndex(SearchableIndex):
             return await self._arun(flow)
 
     def _texts(
-        self, documents: Sequence[Document], ids: Sequence[str | None] | None
+        self, documents: Iterable[Document], ids: Sequence[str | None] | None
     ) -> tuple[list[NewFile], list[str | None]]:
         return files_of_documents(documents, ids, self._text_format, self._header_keys)
 

@@ -168,7 +168,11 @@ def test_what_becomes_of_documents(emulator: Emulator, do: Do, connection: dict[
     """Headers are written only where wanted; tags and URLs go where the service has a place for them."""
     metadata = {"author": "小王", "year": 2026, "none": None, "tags": ["A"], "source": "https://example.invalid/a"}
     index = BailianIndex("kbdemo0001", header_keys=["author", "none", "year"], text_format="md", **connection)
-    do(index, "add_documents", [Document("# 标题\n正文", id="docs/a", metadata=metadata), Document("b", id="b.txt")])
+    do(
+        index,
+        "add_documents",
+        (each for each in [Document("# 标题\n正文", id="docs/a", metadata=metadata), Document("b", id="b.txt")]),
+    )
     assert contents(emulator)["docs／a.md"] == "author: 小王\nyear: 2026\n\n# 标题\n正文"
     assert contents(emulator)["b.txt"] == "b"
     [file] = [file for file in emulator.bailian.knowledge.files.values() if file.name == "docs／a.md"]
@@ -267,6 +271,19 @@ def test_refused_before_anything_is_sent(
     ):
         with pytest.raises(ConfigurationError, match=match):
             do(index, "add_files", files, **fields)
+    for match, method, given, fields in (
+        ("not one Document", "add_documents", Document("一"), {}),
+        ("not one str", "add_documents", "一", {}),
+        ("not one str", "add_documents", [Document("一")], {"ids": "一"}),
+        ("not 5", "add_documents", [Document("一")], {"ids": [5]}),
+        ("not one str", "add_files", "手册.pdf", {}),
+        ("not one PosixPath", "add_files", tmp_path / "手册.pdf", {}),
+        ("not one Blob", "add_files", Blob.from_data(b"x", path="手册.pdf"), {}),
+        ("not one str", "delete", "手册", {}),
+        ("not 5", "delete", [5], {}),
+    ):
+        with pytest.raises(ConfigurationError, match=match):
+            do(index, method, given, **fields)
     with pytest.raises(ConfigurationError, match="delete_index"):
         do(index, "delete")
     with pytest.raises(TypeError, match="nonsense"):

@@ -293,6 +293,7 @@ def test_refused_at_once() -> None:
     for match, user_id, fields in (
         ("DASHSCOPE_API_KEY", "u1", {}),
         ("user_id", "", {"api_key": "test-key"}),
+        ("Whose", None, {"api_key": "test-key"}),
         ("top_k", "u1", {"api_key": "test-key", "k": 0}),
         ("memories", "u1", {"api_key": "test-key", "prompt": "记忆"}),
     ):
