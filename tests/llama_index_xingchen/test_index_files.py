@@ -271,6 +271,8 @@ def test_tags_of_documents(emulator: Emulator, do: Do, connection: dict[str, Any
     assert index.as_retriever(filters=tagged("茶")).retrieve("绿茶") == []
     do(index, "refresh_ref_docs", [Document(id_="乙", text="白茶")], insert_kwargs={"tags": ["新"]})
     assert [node.text for node in index.as_retriever(filters=tagged("新")).retrieve("白茶")] == ["白茶"]
+    made = do(BailianIndex, "from_documents", [Document(text="黄茶")], index_name="茶", tags=["黄"], **connection)
+    assert [node.text for node in made.as_retriever(filters=tagged("黄")).retrieve("黄茶")] == ["黄茶"]
     sent = len(emulator.requests)
     for method in ("insert", "update_ref_doc"):
         with pytest.raises(TypeError, match="tag"):
