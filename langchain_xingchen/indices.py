@@ -1,5 +1,6 @@
 """`BailianIndex`: a knowledge base on Bailian that is built and kept from LangChain's documents and from files."""
 
+import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, Self, TypeVar
 
@@ -204,7 +205,7 @@ class BailianIndex(SearchableIndex):
     ) -> Self:
         """As `from_files`."""
         index = cls._new(None, index_name, kwargs)
-        await index._achange(index._work.make(*files_as_they_are(files, ids, tags, parser)))
+        await index._achange(index._work.make(*await asyncio.to_thread(files_as_they_are, files, ids, tags, parser)))
         return index
 
     # Keeping it
@@ -252,7 +253,9 @@ class BailianIndex(SearchableIndex):
         parser: str = "AUTO_SELECT",
     ) -> list[str]:
         """As `add_files`. Files are read in threads."""
-        return await self._achange(self._work.add(*files_as_they_are(files, ids, tags, parser)))
+        return await self._achange(
+            self._work.add(*await asyncio.to_thread(files_as_they_are, files, ids, tags, parser))
+        )
 
     def delete(self, ids: Sequence[str] | None = None) -> bool:  # type: ignore[override]
         """Take documents out, by their ids or the service's (`document_id` of a chunk). What is not there is no error.

@@ -8,9 +8,10 @@ import pytest
 from xingchen_core.emulator import Emulator
 
 PROGRAM = """
-import asyncio, sys
+import asyncio, os, sys
 from blockbuster import blockbuster_ctx
-from langchain_xingchen import BailianMemoryRetriever, BailianMemoryToolkit, BailianRetriever
+from langchain_core.documents import Document
+from langchain_xingchen import BailianIndex, BailianMemoryRetriever, BailianMemoryToolkit, BailianRetriever
 
 settings = {"api_key": "test-key", "base_url": sys.argv[1]}
 
@@ -28,12 +29,16 @@ asyncio.run(main())
         ('BailianRetriever(index_id="kbdemo0001", **settings).ainvoke("退货", k=1)', "收到商品七天内可以无理由退货。"),
         ('BailianMemoryRetriever(user_id="u1", **settings).ainvoke("喝茶")', "喜欢喝茶"),
         ('BailianMemoryToolkit(user_id="u1", **settings).get_tools()[1].ainvoke("喝茶")', "喜欢喝茶"),
+        ('BailianIndex("kbdemo0001", **settings).asimilarity_search("退货", k=1)', "收到商品七天内可以无理由退货。"),
+        ('BailianIndex("kbdemo0001", **settings).aadd_documents([Document("新", id="新的")])', "['新的']"),
+        ('BailianIndex("kbdemo0001", **settings).aadd_files([os.__file__], ids=["os.txt"])', "['os.txt']"),
     ],
-    ids=["retriever", "memory retriever", "tool"],
+    ids=["retriever", "memory retriever", "tool", "search", "documents", "files"],
 )
 def test_nothing_blocks_the_loop(emulator: Emulator, asked: str, answer: str) -> None:
     """Neither construction nor the first request does work that the event loop has to wait for."""
     emulator.bailian.memory.add("u1", "喜欢喝茶")
+    emulator.bailian.knowledge.polls_until_done = 0
     command = [sys.executable, "-X", "utf8", "-c", PROGRAM, emulator.url, asked]
     done = subprocess.run(command, capture_output=True, check=False, encoding="utf-8")
     assert (done.returncode, done.stderr) == (0, "")

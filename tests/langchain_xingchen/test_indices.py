@@ -17,6 +17,7 @@ from langchain_core.embeddings import FakeEmbeddings
 from pydantic import ValidationError
 
 from langchain_xingchen import BailianIndex
+from langchain_xingchen._index_files import names_of
 from xingchen_core import (
     APIConnectionError,
     APIResponseError,
@@ -188,6 +189,13 @@ def test_what_becomes_of_documents(emulator: Emulator, do: Do, connection: dict[
     assert added == ["手册-3.txt", "说明／书.txt", "c680a614513fa8a7.txt"]
     assert do(index, "delete", ["docs/a"])
     assert "docs／a.md" not in names(emulator, index)
+
+
+def test_what_a_file_may_be_called() -> None:
+    """An id without an extension is that of a text only: a file has one."""
+    assert names_of("手册") == ("手册.txt", "手册.md")
+    assert names_of("a/手册.pdf") == ("a／手册.pdf", "a／手册.pdf.txt", "a／手册.pdf.md")
+    assert names_of("手册.md") == ("手册.md",)
 
 
 def test_attached(emulator: Emulator, do: Do, connection: dict[str, Any]) -> None:
