@@ -7,6 +7,7 @@ llama-index-node-parser-dashscope 0.5.1, [SAA] spring-ai-alibaba, [AGR] agentsco
 import asyncio
 import inspect
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -335,11 +336,16 @@ def test_rd_overwrites_metadata(emulator: Emulator, do: Do, connection: dict[str
     assert document.model_dump() == before
 
 
-def test_rd_has_one_parser(emulator: Emulator, do: Do, connection: dict[str, Any], pauses: list[float]) -> None:
-    """[RD]: one parser only. Ours is the caller's choice."""
-    do(BailianIndex("kbdemo0001", parser="DOCMIND_LLM_VERSION", **connection), "insert", DOCUMENT)
-    [registered] = [request.json for request in emulator.requests if request.path.endswith("/addFile")]
-    assert registered["parser"] == "DOCMIND_LLM_VERSION"
+def test_rd_has_one_parser(
+    emulator: Emulator, do: Do, connection: dict[str, Any], pauses: list[float], tmp_path: Path
+) -> None:
+    """[RD]: one parser only. Ours is the caller's choice, for documents and for files."""
+    (tmp_path / "乙.md").write_text("茶", "utf-8")
+    index = BailianIndex("kbdemo0001", parser="DOCMIND_LLM_VERSION", **connection)
+    do(index, "insert", DOCUMENT)
+    do(index, "insert_files", [tmp_path / "乙.md"])
+    registered = [request.json for request in emulator.requests if request.path.endswith("/addFile")]
+    assert [body["parser"] for body in registered] == ["DOCMIND_LLM_VERSION"] * 2
 
 
 def test_rd_runs_a_loop(emulator: Emulator, connection: dict[str, Any], pauses: list[float]) -> None:
