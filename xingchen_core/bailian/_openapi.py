@@ -207,8 +207,8 @@ def signed(
     texts = _texts(query or {})
     if len(urlencode(texts)) > LONGEST_QUERY:
         raise ConfigurationError(
-            f"{action} sends all it is told in the URL, and this is too much for one ({LONGEST_QUERY} bytes): send "
-            "less of the history, or use an API key, whose calls have a body."
+            f"{action} sends all it is told in the URL, and this is too much for one ({LONGEST_QUERY} bytes): shorten "
+            "query, history and filters, or use an API key, whose calls have a body."
         )
     return Call(
         service=OPENAPI,
@@ -224,9 +224,13 @@ def signed(
 
 
 def segment(text: str) -> str:
-    """Return a path parameter as it is sent and signed."""
-    if not text:
-        raise ConfigurationError("An id is empty.")
+    """Return an id as a part of a path, as it is sent and signed. It may come from a model: it leads to no other path.
+
+    Raises:
+        ConfigurationError: It is empty, or `.` or `..`, which HTTP clients and proxies resolve.
+    """
+    if text.strip() in ("", ".", ".."):
+        raise ConfigurationError(f"{text!r} is no id.")
     return quote(text, safe="")
 
 

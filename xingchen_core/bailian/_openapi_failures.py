@@ -46,7 +46,12 @@ KNOWLEDGE_CODES: Mapping[str, type[APIStatusError]] = {
 }
 """As `CODES`. The gateway's codes are UNVERIFIED for this product: they are those of Alibaba Cloud's others."""
 
-RETRY_LIMITS = {"signaturenonceused": 1, "invalidtimestamp": 1, "retrieval_timeout": 2}
+RETRY_LIMITS = {
+    "signaturenonceused": 1,
+    "invalidtimestamp": 1,
+    "invalidsecuritytoken.expired": 1,  # credentials are asked for anew
+    "retrieval_timeout": 2,
+}
 _GOOD_CODES = ("", "success", "200", "ok")
 
 

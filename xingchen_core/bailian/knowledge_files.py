@@ -53,7 +53,12 @@ def apply_lease(
         category_id: The folder.
         kind: `DOCUMENTS`, or `SESSION_FILES` with an AccessKey.
         signed_for: The workspace, to sign the call.
+
+    Raises:
+        ConfigurationError: The file is empty, which the service refuses as too large.
     """
+    if not content:
+        raise ConfigurationError(f"{name} is empty: there is nothing to upload.")
     digest = hashlib.md5(content, usedforsecurity=False)
     if signed_for is None:
         body = {

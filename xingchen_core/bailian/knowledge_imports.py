@@ -11,7 +11,7 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from xingchen_core._call import Call, Flow
-from xingchen_core._errors import ConfigurationError, XingchenError
+from xingchen_core._errors import ConfigurationError, UnsupportedOperationError, XingchenError
 from xingchen_core.bailian._openapi import data_of, keyed, signed
 from xingchen_core.bailian.knowledge_records import LARGEST_PAGE, IndexJob, JobStatus, data, read_job
 
@@ -151,7 +151,13 @@ def _create(spec: IndexSpec) -> Call[IndexJob]:
 
 
 def create_empty_index(spec: IndexSpec, *, signed_for: str) -> Call[str]:
-    """Make a knowledge base whose import is still to be started: `CreateIndex`. Returns its id."""
+    """Make a knowledge base whose import is still to be started: `CreateIndex`. Returns its id.
+
+    Raises:
+        UnsupportedOperationError: A `multimodal_embedding_model`, which this call has no parameter for.
+    """
+    if spec.multimodal_embedding_model is not None:
+        raise UnsupportedOperationError("multimodal_embedding_model can be chosen with an API key only.")
     is_structured = spec.knowledge_type in ("table", "image")
     query = {
         "Name": spec.name,

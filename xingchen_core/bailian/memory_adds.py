@@ -9,6 +9,7 @@ from typing import Any
 from xingchen_core._call import Call, Flow
 from xingchen_core._errors import APIResponseError, APITimeoutError, ConfigurationError, NotFoundError
 from xingchen_core._waiting import pauses
+from xingchen_core.bailian._openapi import segment
 from xingchen_core.bailian.memory_nodes import MemoryChange, deleted_by, read_changes, with_owner
 from xingchen_core.bailian.memory_wire import (
     LONGEST_TEXT,
@@ -21,7 +22,6 @@ from xingchen_core.bailian.memory_wire import (
     checked_user,
     conversation,
     seconds,
-    segment,
 )
 from xingchen_core.bailian.model_messages import ModelMessage
 

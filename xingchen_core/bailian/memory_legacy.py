@@ -14,9 +14,9 @@ from pydantic import Field
 
 from xingchen_core._call import Call, Flow, Pause
 from xingchen_core._errors import ConfigurationError
-from xingchen_core.bailian._openapi import signed
+from xingchen_core.bailian._openapi import segment, signed
 from xingchen_core.bailian.knowledge_records import TokenPage
-from xingchen_core.bailian.memory_wire import Record, check_length, nothing, segment
+from xingchen_core.bailian.memory_wire import Record, check_length, nothing
 
 T = TypeVar("T")
 

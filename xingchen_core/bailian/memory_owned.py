@@ -10,6 +10,7 @@ from typing import Any
 
 from xingchen_core._call import Call, Flow
 from xingchen_core._errors import NotFoundError
+from xingchen_core.bailian._openapi import segment
 from xingchen_core.bailian.memory_finding import all_nodes
 from xingchen_core.bailian.memory_nodes import MemoryNode, deleted_by, owner_of, read_node, with_owner
 from xingchen_core.bailian.memory_wire import (
@@ -23,7 +24,6 @@ from xingchen_core.bailian.memory_wire import (
     checked_user,
     nothing,
     seconds,
-    segment,
 )
 
 

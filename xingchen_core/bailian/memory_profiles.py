@@ -10,6 +10,7 @@ from pydantic import Field
 
 from xingchen_core._call import Call, Flow, Listing, Page
 from xingchen_core._errors import ConfigurationError, NotFoundError
+from xingchen_core.bailian._openapi import segment
 from xingchen_core.bailian.memory_wire import (
     LONGEST_NAME,
     MEMORY,
@@ -21,7 +22,6 @@ from xingchen_core.bailian.memory_wire import (
     checked_user,
     given,
     nothing,
-    segment,
 )
 
 

@@ -11,6 +11,7 @@ from pydantic import Field
 
 from xingchen_core._call import Call, Flow, Listing, Page
 from xingchen_core._errors import APIStatusError, ConfigurationError, NotFoundError
+from xingchen_core.bailian._openapi import segment
 from xingchen_core.bailian.memory_nodes import deleted_by
 from xingchen_core.bailian.memory_wire import (
     LONGEST_NAME,
@@ -23,7 +24,6 @@ from xingchen_core.bailian.memory_wire import (
     checked_library,
     checked_user,
     nothing,
-    segment,
 )
 
 

@@ -9,7 +9,6 @@ from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from typing import Any, TypeVar
-from urllib.parse import quote
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
@@ -165,17 +164,6 @@ def given(members: Mapping[str, Any], convert: Callable[[Any], Any] = lambda val
 
 def nothing(_: Any) -> None:
     """Read an answer that says no more than that it is good."""
-
-
-def segment(id: str) -> str:
-    """Return an id as a part of a path. It may come from a model: it cannot lead to another path.
-
-    Raises:
-        ConfigurationError: It is empty, or `.` or `..`, which proxies resolve even when they are encoded.
-    """
-    if id.strip() in ("", ".", ".."):
-        raise ConfigurationError(f"{id!r} is no id.")
-    return quote(id, safe="")
 
 
 def checked_user(user_id: str) -> str:

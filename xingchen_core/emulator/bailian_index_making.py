@@ -36,7 +36,7 @@ def chunking_of(fields: Fields, names: Mapping[str, str], usual: Chunking | None
 def make_index(
     knowledge: "Knowledge", fields: Fields, names: Mapping[str, str], workspace: str, *, unique: bool
 ) -> Index:
-    """A new knowledge base. `names`: how this call spells its members. `unique`: a name can be taken only once."""
+    """A new knowledge base. `names`: how this call spells its members. `unique`: with an API key, a name only once."""
     name = fields.text(names["name"], most=20)
     structure = fields.text(names["structure"])
     if structure not in STRUCTURES:
@@ -44,7 +44,8 @@ def make_index(
     kind, scene = fields.text("knowledgeType", ""), fields.text("knowledgeScene", "")
     if (kind or scene) and SCENES.get(scene) != kind:
         raise invalid(f"knowledgeType {kind} and knowledgeScene {scene} do not go together")
-    if scene in ("image_qa", "visual_perception_qa") and not fields.text("multimodalEmbeddingModelName", ""):
+    pictured = unique and scene in ("image_qa", "visual_perception_qa")  # the signed call has no parameter for the model
+    if pictured and not fields.text("multimodalEmbeddingModelName", ""):
         raise invalid("multimodalEmbeddingModelName is required")
     if unique and any(each.name == name and each.workspace == workspace for each in knowledge.indexes.values()):
         raise Refusal("KB_NAME_CONFLICT", f"the name is taken: {name}", status=409)

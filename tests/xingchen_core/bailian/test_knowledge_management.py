@@ -303,7 +303,12 @@ def test_structure_types(knowledge_type: str | None, keyed: str, signed: str) ->
         (lambda: knowledge.delete_documents(KB, []), "Name the documents"),
         (lambda: knowledge.delete_files([], signed_for=WS), "Name the files"),
         (lambda: knowledge.job_status(KB, ""), "index_id and job_id"),
-        (lambda: knowledge.describe_file("", signed_for=WS), "id is empty"),
+        (lambda: knowledge.describe_file("", signed_for=WS), "is no id"),
+        (lambda: knowledge.delete_file("..", signed_for=WS), "is no id"),
+        (lambda: knowledge.delete_category(" . ", signed_for=WS), "is no id"),
+        (lambda: knowledge.start_ingestion(".."), "is no id"),
+        (lambda: knowledge.apply_lease("空.txt", b""), r"空\.txt is empty"),
+        (lambda: knowledge.apply_lease("空.txt", b"", signed_for=WS), r"空\.txt is empty"),
         (lambda: knowledge.list_documents(KB, name="a"), "AccessKey only"),
         (lambda: knowledge.add_file("l", parser_config={"modelName": "x"}), "model_name and model_prompt"),
     ],
@@ -314,12 +319,22 @@ def test_what_cannot_be_meant(make: Callable[[], object], text: str) -> None:
         make()
 
 
+PICTURES = knowledge.IndexSpec(
+    name="图",
+    source=knowledge.Source(document_ids=(FILE,)),
+    knowledge_type="image",
+    knowledge_scene="image_qa",
+    multimodal_embedding_model="qwen3-vl-embedding",
+)
+
+
 @pytest.mark.parametrize(
     "make",
     [
         lambda: knowledge.update_index(KB, dense_top_k=5),
         lambda: knowledge.list_categories("手册"),
         lambda: knowledge.set_tags(FILE, ["A"], append=True, signed_for=WS),
+        lambda: knowledge.create_empty_index(PICTURES, signed_for=WS),
     ],
 )
 def test_what_only_the_other_credentials_can_do(make: Callable[[], object]) -> None:

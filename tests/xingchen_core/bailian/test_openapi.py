@@ -111,6 +111,8 @@ CODES: list[tuple[int, str, type[APIStatusError], bool]] = [
     (404, "InvalidAccessKeyId.NotFound", AuthenticationError, False),
     (400, "SignatureDoesNotMatch", AuthenticationError, False),
     (400, "InvalidTimeStamp.Expired", AuthenticationError, True),
+    (400, "InvalidSecurityToken.Expired", AuthenticationError, True),
+    (400, "InvalidSecurityToken.Malformed", AuthenticationError, False),
     (400, "SignatureNonceUsed", RateLimitError, True),
     (400, "AgentApp.NotFound", NotFoundError, False),
     (400, "InvalidWorkspace.NotFound", NotFoundError, False),
