@@ -161,7 +161,9 @@ def wait_for_job(
             return _all_ready(tuple(documents), names, "imported")
         pause = next(left, None)
         if pause is None:
-            raise _too_late(pending, names, timeout)
+            listed = {each.id for each in documents}
+            missing = [DocumentStatus(id=each, status="not listed") for each in names if each not in listed]
+            raise _too_late([*pending, *missing], names, timeout)
         yield pause
 
 

@@ -44,7 +44,8 @@ def make_index(
     kind, scene = fields.text("knowledgeType", ""), fields.text("knowledgeScene", "")
     if (kind or scene) and SCENES.get(scene) != kind:
         raise invalid(f"knowledgeType {kind} and knowledgeScene {scene} do not go together")
-    pictured = unique and scene in ("image_qa", "visual_perception_qa")  # the signed call has no parameter for the model
+    # The signed call has no parameter for the model.
+    pictured = unique and scene in ("image_qa", "visual_perception_qa")
     if pictured and not fields.text("multimodalEmbeddingModelName", ""):
         raise invalid("multimodalEmbeddingModelName is required")
     if unique and any(each.name == name and each.workspace == workspace for each in knowledge.indexes.values()):

@@ -331,6 +331,14 @@ async def test_an_import_that_takes_too_long(connect: Connect, waits: list[float
     assert waits == [5.0, 7.5, 11.25, 16.875, 25.3125, 30.0, pytest.approx(4.0625)]
 
 
+async def test_an_import_that_leaves_one_out(connect: Connect) -> None:
+    """Completed, but a document that was named never came: the error names it."""
+    client = connect(Service(_job("COMPLETED", DONE)), KnowledgeSettings, **BOTH)
+    names = {"f1": "一.md", "f2": "二.md"}
+    with pytest.raises(APITimeoutError, match=r"not done within 0 s: 二\.md \(not listed\)"):
+        await client.run(knowledge.wait_for_job(KB, "job1", names=names, timeout=0))
+
+
 async def test_files_are_waited_for(connect: Connect, waits: list[float]) -> None:
     """Words that are known mean progress, and so do words that are not; who is done is not asked again."""
     service = Service(
