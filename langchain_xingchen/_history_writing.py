@@ -53,8 +53,16 @@ class Writer:
         self.conversation: Conversation[BaseMessage] = Conversation()
         self._known: dict[str, None] = {}
 
-    def plan(self, messages: Sequence[BaseMessage], place: Place, unsupported: Unsupported) -> Flow[Drafts]:
+    def plan(
+        self, messages: Sequence[BaseMessage], place: Place, unsupported: Unsupported, *, is_turn: bool = False
+    ) -> Flow[Drafts]:
         """Return what of a batch is to be noted or written.
+
+        Args:
+            messages: The batch.
+            place: Where it belongs.
+            unsupported: What to do with what cannot be stored.
+            is_turn: It is a turn of a chain: its answer is one, even if its question did not reach us.
 
         Raises:
             UnsupportedOperationError: Something cannot be stored and must not be skipped.
@@ -65,7 +73,7 @@ class Writer:
             if not is_read_from(message, place.character_id, place.user_id)
         }
         _refuse(drafts, {at: why for at, draft in drafts.items() if (why := draft.refusal())}, unsupported)
-        yield from self._recognise(drafts, place)
+        yield from self._recognise(drafts, place, is_turn)
         stored = {at for at, draft in drafts.items() if draft.role == "assistant" and not place.must_be_written(draft)}
         _refuse(drafts, out_of_turn(drafts, stored, place.session_id), unsupported)
         if any(map(place.must_be_written, drafts.values())):
@@ -78,28 +86,27 @@ class Writer:
                     del drafts[question]
         return drafts
 
-    def _recognise(self, drafts: Drafts, place: Place) -> Flow[None]:
+    def _recognise(self, drafts: Drafts, place: Place, is_turn: bool) -> Flow[None]:
         """Give answers that reached us as bare text the ids under which the platform has stored them.
 
         Only what follows a question can be an answer: else it is the application's own word, though it be said again.
         """
-        waiting = self.conversation.question
-        question = waiting.text if waiting is not None else None
+        questions, asked_here, may_answer = self.conversation.questions, None, is_turn
         found: set[str] = set()
         for at, draft in drafts.items():
             if draft.role == "user":
-                question, waiting = draft.text, None
+                questions, asked_here = [draft.text], draft.text
                 continue
-            if question is not None and draft.is_bare:
-                ids = RECEIVED.find(*place.conversation, question, draft.text, frozenset(found))
-                if ids is None and self.conversation.has_read:  # another process may have asked
+            if (questions or may_answer) and draft.is_bare:
+                ids = RECEIVED.find(*place.conversation, questions, draft.text, frozenset(found))
+                if ids is None and questions and self.conversation.has_read:  # another process may have asked
                     rows = yield from whole_history(place.character_id, place.user_id, limit=LARGEST_PAGE)
-                    ids = self.conversation.find_answer(rows, draft.text, None if waiting is not None else question)
+                    ids = self.conversation.find_answer(rows, draft.text, asked_here)
                 if ids is not None:
                     found.add(ids["message_id"])
                     here = {"character_id": place.character_id, "user_id": place.user_id}
                     drafts[at] = replace(draft, metadata=ids | here)
-            question = waiting = None
+            questions, may_answer = [], False
 
     def _give_up_waiting(self, unsupported: Unsupported) -> None:
         """Forget questions of earlier batches: what follows them was not made by the platform."""

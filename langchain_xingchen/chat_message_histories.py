@@ -267,7 +267,7 @@ class XingchenChatMessageHistory(XingchenSettings, _Base):
         return nullcontext()
 
     def _store(self, messages: Sequence[BaseMessage]) -> Flow[None]:
-        drafts = yield from self._writer.plan(messages, self._place, self.unsupported)
+        drafts = yield from self._writer.plan(messages, self._place, self.unsupported, is_turn=self._is_in_turn())
         yield from self._writer.store(messages, drafts, self._place)
         self._turn = None
 

@@ -157,6 +157,52 @@ def test_langchains_runnable_over_a_parser(
         assert texts(other.messages) == ["一", "好。", "二", "好。"]
 
 
+@pytest.mark.parametrize("lag", [0, 3])
+def test_turns_of_one_history_at_the_same_time(
+    emulator: Emulator, history: XingchenChatMessageHistory, model: ChatXingchen, lag: int
+) -> None:
+    """Chains that share a history object and overlap store each turn once. LangChain may pass on their questions to
+    the wrong turn, or to none.
+    """
+    emulator.xingchen.history_lag = lag
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        chain: Any = RunnableWithMessageHistory(model | StrOutputParser(), lambda session_id: history)
+
+    async def ask() -> None:
+        config: Any = {"configurable": {"session_id": "u1"}}
+        await asyncio.gather(*(chain.ainvoke([HumanMessage(question)], config) for question in "一二三"))
+        await model.aclose()
+        await history.aclose()
+
+    for _ in range(3):
+        emulator.reply("好。")
+    asyncio.run(ask())
+    for _ in range(lag + 1):
+        shown = texts(history.messages)
+    assert (sorted(shown[::2]), shown[1::2]) == (sorted("一二三"), ["好。"] * 3)
+    assert reminders(emulator) == []
+
+
+@pytest.mark.parametrize("lag", [0, 3])
+def test_questions_first_and_answers_later(
+    emulator: Emulator, history: XingchenChatMessageHistory, model: ChatXingchen, add: Add, lag: int
+) -> None:
+    """Two questions may wait at the same time; each answer is known as one."""
+    emulator.xingchen.history_lag = lag
+    for question in ("一", "二"):
+        add(HumanMessage(question))
+    for question in ("一", "二"):
+        emulator.reply("好。")
+        model.invoke(question)
+    for _ in range(2):
+        add(AIMessage("好。"))
+    for _ in range(lag + 1):
+        shown = texts(history.messages)
+    assert shown == ["一", "好。", "二", "好。"]
+    assert reminders(emulator) == []
+
+
 @pytest.mark.parametrize("has_read", [True, False])
 def test_an_answer_that_another_account_received(
     emulator: Emulator, history: XingchenChatMessageHistory, add: Add, has_read: bool

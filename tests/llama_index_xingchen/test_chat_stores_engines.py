@@ -132,6 +132,32 @@ def test_a_second_engine(llm: Xingchen, make_memory: Do, make_store: Do, emulato
     assert said(make_memory().get_all()) == expected
 
 
+@pytest.mark.parametrize("has_ids", [True, False])
+@pytest.mark.parametrize("lag", [0, 3])
+def test_turns_that_overlap(
+    store: XingchenChatStore, llm: Xingchen, do: Do, make_store: Do, emulator: Emulator, lag: int, has_ids: bool
+) -> None:
+    """Two turns of one user that overlap are on the platform once, and each answer belongs to its own question."""
+    store.cache_seconds = 0
+    emulator.xingchen.history_lag = lag
+    for question in ("一", "二"):
+        do(store, "add_message", KEY, user(question))
+    answers = []
+    for question in ("一", "二"):
+        emulator.reply("好。")
+        answers.append(llm.chat([user(question)]).message)
+    shown = []
+    for answer in answers:
+        do(store, "add_message", KEY, answer if has_ids else assistant("好。"))
+        shown = said(do(store, "get_messages", KEY))
+        assert [text for who, text in shown if who == "user"] == ["一", "二"]
+    for _ in range(lag):
+        shown = said(do(store, "get_messages", KEY))
+    expected = [("user", "一"), ("assistant", "好。"), ("user", "二"), ("assistant", "好。")]
+    assert shown == on_platform(make_store) == expected
+    assert calls(emulator, REMINDER) == 0
+
+
 def test_another_model_may_say_the_same(llm: Xingchen, make_memory: Do, emulator: Emulator) -> None:
     """An answer counts as the platform's once: what another model says after it in the same words is written."""
     emulator.reply("好。")

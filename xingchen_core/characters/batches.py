@@ -79,7 +79,7 @@ def write_batch(
         at = progress.doubtful
         if at is not None and (found := progress.find(drafts[at].text, entries)) is not None:
             progress.ids[at] = found
-            conversation.question = None
+            conversation.end_waiting()
     for at, draft in enumerate(drafts):
         if at in progress.ids:
             continue

@@ -65,8 +65,7 @@ class Conversation(Generic[M]):
     def __init__(self) -> None:
         self.version = 0
         """Grows with what this program changes on the platform: what was read before does not show it."""
-        self.question: Own[M] | None = None
-        """The question that was added last, listed or not, until something is added behind it."""
+        self._questions: list[Own[M]] = []
         self.has_read = False
         """Whether it is known what the platform listed before the first message of this program."""
         self.unfinished: dict[Any, Any] = {}
@@ -80,6 +79,18 @@ class Conversation(Generic[M]):
         self._hidden: set[str] = set()
         self._count = 0
         self._lock = threading.Lock()
+
+    @property
+    def questions(self) -> list[str]:
+        """What was asked and is not answered yet, listed or not, oldest first.
+
+        Several where turns of one user overlap. Words of the application's own end the waiting.
+        """
+        return [question.text for question in self._questions]
+
+    def end_waiting(self) -> None:
+        """Note that what comes next answers nothing that was asked before."""
+        self._questions = []
 
     @property
     def mark(self) -> Mark:
@@ -138,7 +149,9 @@ class Conversation(Generic[M]):
         for later in self._own[at:]:
             later.since = later.since.join(Mark.of([row]))
         for earlier in self._own[:at]:
-            if earlier.until is own.until:  # else something said in between is listed already
+            # Else something said in between is listed already. A question that waits may be asked after the answer to
+            # another.
+            if earlier.until is own.until and (own.is_user or earlier not in self._questions):
                 earlier.until = row
 
     def _interleave(self, rows: Sequence[HistoryMessage]) -> list[Entry[M]]:
@@ -170,14 +183,14 @@ class Conversation(Generic[M]):
             rows: What was read just now, oldest first.
             text: What the answer says.
             question: What the question says, if it is not added yet; only what no earlier read listed counts. By
-                default the question that was added last.
+                default any that is not answered yet.
         """
         seen = self._mark
         for asked, answer in pairwise(self.merge(rows)):
             if asked.row is None or answer.row is None or answer.is_user or answer.text.strip() != text.strip():
                 continue
             if question is None:
-                is_asked = self.question is not None and asked.id == self.question.id
+                is_asked = any(asked.id == one.id for one in self._questions)
             else:
                 is_asked = asked.is_user and asked.text.strip() == question.strip() and not seen.covers(asked.row)
             if is_asked and answer.row.message_id not in self._listed_as:
@@ -188,45 +201,56 @@ class Conversation(Generic[M]):
     def add_pending(self, payload: M, text: str) -> str:
         """Note a message of the user's: the platform stores it together with its answer. Return the entry's id."""
         with self._lock:
-            self._add(payload, text, is_user=True, is_stored=False)
-            self.question = self._own[-1]
-            return self.question.id
+            self._questions = [*self._questions[-self.REMEMBERED :], self._add(payload, text, is_user=True)]
+            return self._questions[-1].id
 
     def add_reminder(self, payload: M, text: str) -> str:
         """Note a message that was written by `remind`. Return the entry's id."""
         with self._lock:
-            return self._add(payload, text, is_user=False, is_stored=True)
+            self._questions = []
+            return self._add(payload, text, is_user=False, is_stored=True).id
 
-    def add_answer(self, payload: M, text: str, metadata: Mapping[str, Any]) -> str:
+    def add_answer(self, payload: M, text: str, metadata: Mapping[str, Any], question: str | None = None) -> str:
         """Note an answer that the platform stored, and that it stored the question before it.
 
         Args:
             payload: The framework's message.
             text: What was said.
             metadata: Of the answer: `message_id`, and `chat_id` and `query_id` where known.
+            question: What was asked, if that is known; by default the question that was added last.
         """
         message_id, chat_id, query_id = metadata["message_id"], metadata.get("chat_id"), metadata.get("query_id")
         with self._lock:
-            asked = self._said_as(query_id)
-            waiting = self.question if self.question in self._own else None
+            said = self._said_as(query_id)
+            asked = self._asked(question)
+            waiting = asked if asked in self._own else None
             known = [self._listed_as[message_id]] if message_id in self._listed_as else []
             known += [own.id for own in self._own if own.message_id == message_id]
             if known:
-                if waiting is not None and waiting.text.strip() == asked:
+                if waiting is not None and waiting.text.strip() == said:
                     self._take_away(waiting)  # the whole turn was added again
                 return known[0]
-            if asked is not None and waiting is not None:
+            if said is not None and waiting is not None:
                 self._take_away(waiting)  # it was answered again, and the platform has it once
-            question = next((own for own in reversed(self._own) if not own.is_stored), None)
-            if asked is None and question is not None and waiting is self.question:  # else it is listed by now
-                question.is_stored = True
-                question.message_id, question.chat_id = query_id, chat_id
-                question.answer_id = message_id
+            if asked is None:
+                waiting = next((own for own in reversed(self._own) if not own.is_stored), None)
+            if said is None and waiting is not None:
+                waiting.is_stored = True
+                waiting.message_id, waiting.chat_id = query_id, chat_id
+                waiting.answer_id = message_id
+            self._questions = [one for one in self._questions if one is not asked]
             first = [own for own in self._own if (own.chat_id, own.is_user) == (chat_id, False)]
-            if asked is None or chat_id is None or not first:
-                return self._add(payload, text, is_user=False, is_stored=True, message_id=message_id, chat_id=chat_id)
+            if said is None or chat_id is None or not first:
+                ids = {"message_id": message_id, "chat_id": chat_id}
+                return self._add(payload, text, is_user=False, is_stored=True, **ids).id
             self._answer_again(first[0], payload, text, message_id)
             return first[0].id
+
+    def _asked(self, question: str | None) -> Own[M] | None:
+        """Return the question an answer belongs to: the last that says so, else the last of all."""
+        same = [one for one in self._questions if question is not None and one.text.strip() == question.strip()]
+        candidates = same or self._questions
+        return candidates[-1] if candidates else None
 
     def _answer_again(self, first: Own[M], payload: M, text: str, message_id: str) -> None:
         """Put another answer to the same question in the place of the first: the platform has one of them."""
@@ -234,12 +258,11 @@ class Conversation(Generic[M]):
             if own.answer_id == first.message_id:
                 own.answer_id = message_id
         first.payload, first.text, first.message_id = payload, text, message_id
-        self.question = None
         self.version += 1
 
     def _take_away(self, waiting: Own[M]) -> None:
         self._own.remove(waiting)
-        self.question = None
+        self._questions.remove(waiting)
 
     def _said_as(self, query_id: str | None) -> str | None:
         """Return what a question says that the platform has, if it is one of ours."""
@@ -249,13 +272,20 @@ class Conversation(Generic[M]):
         said += [row.content for row in self._listed if row.message_id == query_id]
         return said[0].strip() if said else None
 
-    def _add(self, payload: M, text: str, **known: Any) -> str:
-        self.question = None
+    def _add(self, payload: M, text: str, *, is_user: bool, is_stored: bool = False, **known: Any) -> Own[M]:
         self._count += 1
-        self.version += known["is_stored"]
-        own = Own(id=f"own-{self._count}", payload=payload, text=text, since=self._mark, **known)
+        self.version += is_stored
+        own = Own(
+            id=f"own-{self._count}",
+            payload=payload,
+            text=text,
+            is_user=is_user,
+            is_stored=is_stored,
+            since=self._mark,
+            **known,
+        )
         self._own.append(own)
-        return own.id
+        return own
 
     def forget(self, id: str) -> bool:
         """Take back a pending message; return whether there was one with this id."""
@@ -263,8 +293,8 @@ class Conversation(Generic[M]):
             kept = [own for own in self._own if own.id != id or own.is_stored]
             found = len(kept) < len(self._own)
             self._own = kept
-            if found and self.question is not None and self.question.id == id:
-                self.question = None
+            if found:
+                self._questions = [one for one in self._questions if one.id != id]
             return found
 
     def reset(self, older: Iterable[str] = ()) -> None:
@@ -280,7 +310,7 @@ class Conversation(Generic[M]):
             self._reset = self._mark
             self._hidden.update(older)
             self.unfinished.clear()
-            self.question = None
+            self._questions = []
             self._own = [own for own in self._own if own.is_stored]
             for own in self._own:
                 own.is_hidden = True

@@ -7,7 +7,7 @@ written into the platform's history a second time.
 import hashlib
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -70,19 +70,19 @@ class ReceivedAnswers:
         account: str,
         character_id: str,
         user_id: str,
-        question: str,
+        questions: Collection[str],
         text: str,
         but: frozenset[str] = frozenset(),
     ) -> dict[str, Any] | None:
-        """Return the ids of an answer that says `text`: best to the same question, and else the newest.
+        """Return the ids of an answer that says `text`: best to one of the questions, and else the newest.
 
-        Engines may ask in other words than the user's, so the question only decides between answers alike.
+        Engines may ask in other words than the user's, so the questions only decide between answers alike.
 
         Args:
             account: Who asks now.
             character_id: The character.
             user_id: The user.
-            question: What the user asked.
+            questions: What the user asked.
             text: The answer.
             but: Message ids of answers that are meant for others.
         """
@@ -90,8 +90,18 @@ class ReceivedAnswers:
             known = self._answers.get((account, character_id, user_id), [])
             free = [one for one in known if not one.is_taken and one.ids["message_id"] not in but]
             alike = [one for one in free if one.said == _digest(text)]
-        alike.sort(key=lambda one: one.asked == _digest(question))
+        asked = {_digest(question) for question in questions}
+        alike.sort(key=lambda one: one.asked in asked)
         return dict(alike[-1].ids) if alike else None
+
+    def question(
+        self, account: str, character_id: str, user_id: str, message_id: str, questions: Collection[str]
+    ) -> str | None:
+        """Return which of the questions an answer belongs to, if that is known."""
+        with self._lock:
+            answers = self._answers.get((account, character_id, user_id), [])
+            asked = {one.asked for one in answers if one.ids["message_id"] == message_id}
+        return next((question for question in questions if _digest(question) in asked), None)
 
     def take(self, account: str, character_id: str, user_id: str, message_id: str) -> None:
         """Note that a store has an answer now: it is not found again."""

@@ -137,8 +137,10 @@ def write(
             yield remind(character_id, user_id, draft.text)
             ids.append(conversation.add_reminder(draft.payload, draft.text))
         else:
-            RECEIVED.take(account, character_id, user_id, told["message_id"])
-            ids.append(conversation.add_answer(draft.payload, draft.text, told))
+            where = (account, character_id, user_id, told["message_id"])
+            RECEIVED.take(*where)
+            question = RECEIVED.question(*where, conversation.questions)
+            ids.append(conversation.add_answer(draft.payload, draft.text, told, question))
     return ids
 
 
@@ -161,9 +163,9 @@ def _recognise(
 
     Only what follows a question can be an answer: else it is the application's own word, though it be said again.
     """
-    if not draft.is_bare or conversation.question is None:
+    if not draft.is_bare or not conversation.questions:
         return None
-    received = RECEIVED.find(account, character_id, user_id, conversation.question.text, draft.text)
+    received = RECEIVED.find(account, character_id, user_id, conversation.questions, draft.text)
     if received is not None:
         return received
     rows = yield from whole_history(character_id, user_id, limit=LARGEST_PAGE)  # another process may have asked

@@ -20,7 +20,7 @@ def found(
     answers: ReceivedAnswers, text: str, question: str = "", user_id: str = "u1", account: str = "a", **but: Any
 ) -> str | None:
     """The id of what is found."""
-    ids = answers.find(account, "demo", user_id, question, text, **but)
+    ids = answers.find(account, "demo", user_id, [question], text, **but)
     return None if ids is None else ids["message_id"]
 
 
@@ -28,7 +28,7 @@ def test_found_by_what_it_says() -> None:
     """An answer comes with its ids, in its own conversation only, white space around it aside."""
     answers = ReceivedAnswers()
     answers.note("a", "在吗", "在。", {**IDS, "is_saved": True, "usage": 7})
-    assert answers.find("a", "demo", "u1", "在吗", " 在。\n") == IDS
+    assert answers.find("a", "demo", "u1", ["在吗"], " 在。\n") == IDS
     assert found(answers, "在。", "换了说法") == "a1"
     assert found(answers, "在") is None
     assert found(answers, "在。", user_id="u2") is None
@@ -61,6 +61,18 @@ def test_answers_alike() -> None:
     assert found(answers, "好。", "别的", but=frozenset(["a3"])) == "a2"
     answers.take("a", "demo", "u1", "a1")
     assert found(answers, "好。", "问1") == "a3"
+    assert answers.find("a", "demo", "u1", ["别的", "问2"], "好。") == {**IDS, "message_id": "a2"}
+
+
+def test_which_question_was_answered() -> None:
+    """Of questions that wait together the answer's own is named, whether or not a store has the answer."""
+    answers = ReceivedAnswers()
+    answers.note("a", "问1", "好。", IDS)
+    answers.take("a", "demo", "u1", "a1")
+    assert answers.question("a", "demo", "u1", "a1", ["问0", "问1"]) == "问1"
+    assert answers.question("a", "demo", "u1", "a1", ["问0"]) is None
+    assert answers.question("a", "demo", "u1", "a9", ["问1"]) is None
+    assert answers.question("b", "demo", "u1", "a1", ["问1"]) is None
 
 
 def test_answers_before_a_reset() -> None:
@@ -114,7 +126,7 @@ CONTEXT = {"messageId": "a1", "replyMessageId": "q1", "chatId": "c1", "isSave": 
 def test_replies_are_noted(answers: ReceivedAnswers) -> None:
     """A whole answer is noted when it is read."""
     replies.read_reply({"choices": [SAID], "context": CONTEXT}, REQUEST, "a")
-    assert answers.find("a", "demo", "u1", "在吗", "在。") == IDS
+    assert answers.find("a", "demo", "u1", ["在吗"], "在。") == IDS
 
 
 def event(body: dict[str, Any]) -> ServerSentEvent:
@@ -131,7 +143,7 @@ def test_streams_are_noted(answers: ReceivedAnswers) -> None:
     assert found(answers, "在") is None
     reader.read(event(last))
     list(reader.end())
-    assert answers.find("a", "demo", "u1", "在吗", "在。") == IDS
+    assert answers.find("a", "demo", "u1", ["在吗"], "在。") == IDS
 
 
 @pytest.mark.parametrize("colour", ["sync", "async"])
