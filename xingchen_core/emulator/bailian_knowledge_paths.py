@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from starlette.routing import Route
 
+from xingchen_core.emulator import bailian_files_pipelines as reader
 from xingchen_core.emulator import bailian_files_routes as files
 from xingchen_core.emulator import bailian_index_pipelines as pipelines
 from xingchen_core.emulator import bailian_index_routes as indexes
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 INDICES = "/api/v1/indices/"
 PIPELINE_PATH = INDICES + "pipeline/{pipeline_id}/"
+CATEGORY_PATH = "/api/v1/datacenter/category/{category}/"
 
 
 def routes(bailian: "Bailian") -> list[Route]:
@@ -53,6 +55,10 @@ def routes(bailian: "Bailian") -> list[Route]:
         ("GET", PIPELINE_PATH + "managed_ingest/{ingestion_id}/status"): pipelines.status,
         ("PUT", PIPELINE_PATH + "documents"): pipelines.append,
         ("POST", PIPELINE_PATH + "delete"): pipelines.delete,
+        ("POST", CATEGORY_PATH + "upload_lease"): reader.upload_lease,
+        ("POST", CATEGORY_PATH + "add_file"): reader.add_file,
+        ("POST", CATEGORY_PATH + "file/{file_id}/query"): reader.query,
+        ("POST", CATEGORY_PATH + "file/{file_id}/download_lease"): reader.download_lease,
     }
     connector = "/api/v1/connector/dash/"
     app = INDICES + "rag/app/{action}"
@@ -62,5 +68,6 @@ def routes(bailian: "Bailian") -> list[Route]:
         *(Route(path, endpoint(bailian, to, PIPELINE), methods=[how]) for (how, path), to in legacy.items()),
         *(Route(connector + name, endpoint(bailian, to, IMPORT), methods=["POST"]) for name, to in dash.items()),
         Route(app, endpoint(bailian, services.respond, services.SERVICES), methods=["POST"]),
+        Route(reader.PARSED + "{file_id}", reader.parsed(bailian), methods=["GET"]),
         Route(files.STORAGE + "{lease_id}", files.storage(bailian), methods=methods),
     ]
