@@ -1,7 +1,7 @@
-"""Runs one scenario with LlamaIndex's own plug-in for Bailian and prints what it made of it, as JSON.
+"""Runs one scenario with LlamaIndex's own plug-ins for Bailian and prints what it made of it, as JSON.
 
-`python llama_index_dashscope_scenarios.py <scenario> <url> [<ids of files>]`, in an interpreter that has
-llama-index-indices-managed-dashscope 0.6.0.
+`python llama_index_dashscope_scenarios.py <scenario> <url> [<ids or paths of files>]`, in an interpreter that has
+llama-index-indices-managed-dashscope 0.6.0 and llama-index-readers-dashscope 0.4.1.
 """
 
 import asyncio
@@ -14,6 +14,7 @@ from typing import Any
 
 from llama_index.core import Document
 from llama_index.indices.managed.dashscope import DashScopeCloudIndex, DashScopeCloudRetriever, utils
+from llama_index.readers.dashscope.base import DashScopeParse
 
 NAME = "演示知识库"
 KEY = {"api_key": "sk-explicit"}
@@ -97,7 +98,14 @@ def busy_wait(url: str, polls: str) -> list[int]:
     return [len(asked), len(pauses)]
 
 
-SCENARIOS = {each.__name__: each for each in (retrieve, build, fails, own_settings, missing, insert, busy_wait)}
+def read(url: str, path: str) -> list[Any]:
+    """A file is uploaded, parsed, and comes back as a document, with other metadata than was given."""
+    reader = DashScopeParse(base_url=url, check_interval=0, show_progress=False, verbose=False, **KEY)
+    documents = reader.load_data(path, extra_info={"author": "小王"})
+    return [[each.id_, json.loads(each.text), each.metadata] for each in documents]
+
+
+SCENARIOS = {each.__name__: each for each in (retrieve, build, fails, own_settings, missing, insert, busy_wait, read)}
 
 
 def main(scenario: str, url: str, *arguments: str) -> None:

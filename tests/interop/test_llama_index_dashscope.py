@@ -1,10 +1,12 @@
-"""LlamaIndex's own plug-in for Bailian's knowledge bases, llama-index-indices-managed-dashscope 0.6.0, on the emulator.
+"""LlamaIndex's own plug-ins for Bailian's knowledge bases on the emulator.
 
-It runs in an interpreter of its own: `LLAMA_INDEX_DASHSCOPE_SDK_PYTHON`, or an environment built once into
-`.venv-sdk-llama_index_dashscope`. Where it goes wrong, what ours does in its place stands in the same test; more of its
+They are llama-index-indices-managed-dashscope 0.6.0 and llama-index-readers-dashscope 0.4.1, in an interpreter of their
+own: `LLAMA_INDEX_DASHSCOPE_SDK_PYTHON`, or an environment built once into `.venv-sdk-llama_index_dashscope`. Where one
+goes wrong, what ours does in its place stands in the same test; more of its
 faults are in tests/llama_index_xingchen/test_peers_faults.py.
 """
 
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -19,7 +21,7 @@ from xingchen_core.bailian import knowledge
 from xingchen_core.emulator import Emulator
 
 SCENARIOS = Path(__file__).with_name("llama_index_dashscope_scenarios.py")
-PEER = "llama-index-indices-managed-dashscope==0.6.0"
+PEERS = ("llama-index-indices-managed-dashscope==0.6.0", "llama-index-readers-dashscope==0.4.1")
 
 Run = Callable[..., Any]
 
@@ -27,7 +29,7 @@ Run = Callable[..., Any]
 @pytest.fixture(scope="session")
 def python() -> str:
     """The interpreter that has the plug-in."""
-    return sdk_python("llama_index_dashscope", "llama_index/indices/managed/dashscope/base.py", PEER)
+    return sdk_python("llama_index_dashscope", "llama_index/readers/dashscope/base.py", *PEERS)
 
 
 @pytest.fixture
@@ -127,3 +129,23 @@ def test_waiting(peer: Run, emulator: Emulator, monkeypatch: pytest.MonkeyPatch)
         client.run(knowledge.wait_for_job("kbdemo0001", "job"))
     assert len(emulator.requests) == 3  # the first, and two repetitions
     assert min(pauses) > 0
+
+
+def test_reading_a_file(peer: Run, emulator: Emulator, tmp_path: Path) -> None:
+    """Lease, upload, register, parse and fetch are understood; metadata is the plug-in's, whatever was given."""
+    path = tmp_path / "保修.md"
+    path.write_text("整机保修两年。\n\n电池保修一年。", "utf-8")
+    [[file_id, text, metadata]] = peer("read", str(path))
+    assert json.loads(text) == ["整机保修两年。", "电池保修一年。"]
+    assert (file_id in emulator.bailian.knowledge.files, metadata) == (True, {"parse_fmt_type": "DASHSCOPE_DOCMIND"})
+
+
+def test_a_file_in_the_queue(peer: Run, emulator: Emulator, client: Any, tmp_path: Path) -> None:
+    """The plug-in takes a status that it does not know for a failure, and a failure for no documents; ours waits."""
+    emulator.bailian.knowledge.polls_until_done = 3
+    path = tmp_path / "保修.md"
+    path.write_text("整机保修两年。", "utf-8")
+    assert peer("read", str(path)) == []
+    file_id = client.run(knowledge.upload_file(path))
+    [file] = client.run(knowledge.wait_for_files([file_id]))
+    assert file.status == "PARSE_SUCCESS"
