@@ -125,7 +125,7 @@ class XingchenHistoryMiddleware(AgentMiddleware[XingchenHistoryState, Any, Any])
         return (
             told.get("model_provider") == PROVIDER
             and told.get("user_id") == user_id
-            and told.get("character_id") in (None, self.character_id)
+            and told.get("character_id") == self.character_id
         )
 
     def _on_platform(self, request: ModelRequest[Any]) -> ModelRequest[Any]:

@@ -81,7 +81,7 @@ class Draft(Generic[M]):
             and bool(told.get("message_id"))
             and told.get("is_saved") is not False
             and told.get("user_id") == user_id
-            and told.get("character_id") in (None, character_id)
+            and told.get("character_id") == character_id
         )
 
     @property

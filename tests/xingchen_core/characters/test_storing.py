@@ -9,7 +9,14 @@ from xingchen_core.characters import XingchenSettings
 from xingchen_core.characters.conversation import Conversation
 from xingchen_core.characters.storing import CAPABILITIES, Capabilities, Draft, storable, write, writing
 
-ANSWER = {"message_id": "a1", "query_id": "q1", "chat_id": "c1", "is_saved": True, "user_id": "u1"}
+ANSWER = {
+    "message_id": "a1",
+    "query_id": "q1",
+    "chat_id": "c1",
+    "is_saved": True,
+    "character_id": "demo",
+    "user_id": "u1",
+}
 
 
 def draft(role: str, text: str = "好", **more: Any) -> Draft[str]:
@@ -68,7 +75,7 @@ def test_write() -> None:
     [
         ({}, True),
         ({"is_saved": None}, True),
-        ({"character_id": "demo"}, True),
+        ({"character_id": None}, False),  # of a described character, or of a group: the platform keeps none of them
         ({"character_id": "other"}, False),
         ({"is_saved": False}, False),
         ({"user_id": "u2"}, False),
