@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 import os
 import threading
 import time
@@ -41,7 +42,7 @@ class MemoryWriter:
         self._on_error = on_error
         self._started: deque[tuple[float, AddEvent]] = deque(maxlen=1000)
         self._guard = threading.Lock()
-        self._new_thread()
+        self._begin()
 
     def put(self, call: Call[AddEvent]) -> None:
         """Have an add sent. Returns at once. When the interpreter has ended already `on_error` is told."""
@@ -58,55 +59,64 @@ class MemoryWriter:
 
     def close(self) -> None:
         """Send what is waiting, and end the thread. The next `put` starts another."""
-        self._take_thread().shutdown()
+        ended, sender = self._taken()
+        ended.shutdown()
+        sender.close()
 
     async def aclose(self) -> None:
         """As `close`."""
-        ended = self._take_thread()
+        ended, sender = self._taken()
         await asyncio.wrap_future(ended.submit(lambda: None))
         ended.shutdown()
+        sender.close()
 
     def _submit(self, do: Callable[..., None], *args: Any) -> Future[None]:
         with self._guard:  # nobody may close the thread in between
             if self._process != os.getpid():
-                self._new_thread()  # a fork has no threads, and its parent sends what waits
-            return self._thread.submit(do, *args)
+                self._begin()  # a fork has no threads, and its parent sends what waits
+            return self._thread.submit(do, self._sender, *args)
 
-    def _take_thread(self) -> ThreadPoolExecutor:
+    def _taken(self) -> tuple[ThreadPoolExecutor, MemorySettings]:
         with self._guard:
-            taken = self._thread
-            self._new_thread()
+            taken = self._thread, self._sender
+            self._begin()
         return taken
 
-    def _new_thread(self) -> None:
-        # It starts its one thread with the first job.
+    def _begin(self) -> None:
+        # It starts its one thread with the first job. The client is the thread's own: who closes another, or this
+        # one for the last time, must not break off what it sends.
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="bailian-memory")
+        self._sender = self._settings.model_copy()
         self._process = os.getpid()
 
     # In the thread
 
-    def _send(self, call: Call[AddEvent]) -> None:
+    def _send(self, sender: MemorySettings, call: Call[AddEvent]) -> None:
         with self._told():
-            self._started.append((time.monotonic(), self._settings.client().send(call)))
-        self._look()
+            self._started.append((time.monotonic(), sender.client().send(call)))
+        self._look(sender)
 
-    def _look(self) -> None:
+    def _look(self, sender: MemorySettings) -> None:
         """Ask once about the oldest add, if it should have ended by now."""
-        if not self._started or time.monotonic() - self._started[0][0] < USUAL_SECONDS:
+        event = self._oldest(time.monotonic() - USUAL_SECONDS)
+        if event is None:
             return
-        _, event = self._started.popleft()
         with self._told():
-            event = self._settings.client().send(memory.get_event(event.id, user_id=event.user_id))
+            event = sender.client().send(memory.get_event(event.id, user_id=event.user_id))
             if event.is_pending:
                 self._started.append((time.monotonic(), event))
             else:
-                self._settings.client().run(memory.wait_for_event(event))  # raises its failure
+                sender.client().run(memory.wait_for_event(event))  # raises its failure
 
-    def _finish(self, timeout: float) -> None:
-        while self._started:
-            _, event = self._started.popleft()
+    def _finish(self, sender: MemorySettings, timeout: float) -> None:
+        while event := self._oldest():
             with self._told():
-                self._settings.client().run(memory.wait_for_event(event, timeout=timeout))
+                sender.client().run(memory.wait_for_event(event, timeout=timeout))
+
+    def _oldest(self, before: float = math.inf) -> AddEvent | None:
+        """Take out the oldest add, if it was begun so early: a thread that ends and its successor may both look."""
+        with self._guard:
+            return self._started.popleft()[1] if self._started and self._started[0][0] <= before else None
 
     @contextmanager
     def _told(self) -> Iterator[None]:
