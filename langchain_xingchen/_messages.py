@@ -117,27 +117,25 @@ def to_chunk(delta: ChatDelta, provider: str) -> ChatGenerationChunk:
     """Return a piece of an answer. What is known only at the end is on the last chunk: LangChain concatenates strings
     and adds up numbers that come twice.
     """
-    if delta.last or delta.tool_calls or delta.pieces or delta.additional:
-        # Calls must be there when the chunk is made: only then does it parse them.
-        calls = [
-            tool_call_chunk(name=c.name, args=json.dumps(c.arguments, ensure_ascii=False), id=c.id, index=at)
-            for at, c in enumerate(delta.tool_calls)
-        ] + [tool_call_chunk(name=p.name, args=p.arguments, id=p.id, index=p.index) for p in delta.pieces]
-        message = AIMessageChunk(
-            content=delta.text,
-            tool_call_chunks=calls,
-            response_metadata={"model_provider": provider, **_finish(delta.finish_reason), **delta.metadata},
-            usage_metadata=_usage(delta.usage),
-            additional_kwargs=delta.additional or {},
-            # The last chunk's calls are taken for whole ones; after a piece langchain-core adds an empty last chunk.
-            chunk_position="last" if delta.last and not delta.pieces else None,
-        )
-    else:
-        message = AIMessageChunk(content=delta.text, response_metadata={"model_provider": provider})
-    if delta.reasoning:
-        message.additional_kwargs |= _additional(delta.reasoning)
-    if delta.name:
-        message.name = delta.name
+    if not (delta.last or delta.reasoning or delta.name or delta.tool_calls or delta.pieces or delta.additional):
+        # Nearly every delta. The text stands first, since langchain-core takes a longer way for `content=`.
+        message = AIMessageChunk(delta.text, response_metadata={"model_provider": provider})  # type: ignore[call-arg, misc]
+        return ChatGenerationChunk(message=message)
+    # Calls must be there when the chunk is made: only then does it parse them.
+    calls = [
+        tool_call_chunk(name=c.name, args=json.dumps(c.arguments, ensure_ascii=False), id=c.id, index=at)
+        for at, c in enumerate(delta.tool_calls)
+    ] + [tool_call_chunk(name=p.name, args=p.arguments, id=p.id, index=p.index) for p in delta.pieces]
+    message = AIMessageChunk(
+        content=delta.text,
+        name=delta.name,
+        tool_call_chunks=calls,
+        response_metadata={"model_provider": provider, **_finish(delta.finish_reason), **delta.metadata},
+        usage_metadata=_usage(delta.usage),
+        additional_kwargs={**(delta.additional or {}), **_additional(delta.reasoning)},
+        # The last chunk's calls are taken for whole ones; after a piece langchain-core adds an empty last chunk.
+        chunk_position="last" if delta.last and not delta.pieces else None,
+    )
     return ChatGenerationChunk(message=message)
 
 

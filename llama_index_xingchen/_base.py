@@ -28,7 +28,6 @@ from llama_index_xingchen._structured import ObjectReader, SchemaParser, aobject
 from xingchen_core import Call, ChatDelta, ChatReply, Flow, StreamCall
 from xingchen_core._config import ConnectionSettings, plain_timeout
 
-R = TypeVar("R")
 M = TypeVar("M", bound=BaseModel)
 
 _FRAMEWORK_KEYWORDS = ("formatted", "verbose", "tool_choice", "tool_required", "allow_parallel_tool_calls")
@@ -84,12 +83,12 @@ class XingchenLLM(LLM, ConnectionSettings):
     @observed_stream(llm_chat_callback)
     def stream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseGen:
         """Send the messages at once, and return the answer as it comes."""
-        return _read(self._deltas(messages, kwargs), _same)
+        return _read(self._deltas(messages, kwargs))
 
     @observed_async_stream(llm_chat_callback)
     async def astream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseAsyncGen:
         """Send the messages at once, and return the answer as it comes."""
-        return _aread(await self._adeltas(messages, kwargs), _same)
+        return _aread(await self._adeltas(messages, kwargs))
 
     @llm_completion_callback()
     def complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponse:
@@ -236,19 +235,17 @@ def _user(prompt: str) -> list[ChatMessage]:
     return [ChatMessage(role=MessageRole.USER, content=prompt)]
 
 
-def _same(response: ChatResponse) -> ChatResponse:
-    return response
-
-
-def _read(deltas: Generator[ChatDelta], convert: Callable[[ChatResponse], R]) -> Generator[R]:
-    responses = Responses()
+def _read(deltas: Generator[ChatDelta], convert: Callable[[ChatResponse], Any] | None = None) -> Generator[Any]:
+    add = Responses().add
     with closing(deltas):
         for delta in deltas:
-            yield convert(responses.add(delta))
+            yield add(delta) if convert is None else convert(add(delta))
 
 
-async def _aread(deltas: AsyncGenerator[ChatDelta], convert: Callable[[ChatResponse], R]) -> AsyncGenerator[R]:
-    responses = Responses()
+async def _aread(
+    deltas: AsyncGenerator[ChatDelta], convert: Callable[[ChatResponse], Any] | None = None
+) -> AsyncGenerator[Any]:
+    add = Responses().add
     async with aclosing(deltas):
         async for delta in deltas:
-            yield convert(responses.add(delta))
+            yield add(delta) if convert is None else convert(add(delta))

@@ -122,6 +122,9 @@ def to_completion(response: ChatResponse) -> CompletionResponse:
     )
 
 
+_ASSISTANT = MessageRole.ASSISTANT
+
+
 class Responses:
     """Turns the deltas of one stream into responses: each with everything said so far, none changed afterwards."""
 
@@ -135,12 +138,12 @@ class Responses:
 
     def add(self, delta: ChatDelta) -> ChatResponse:
         """Return the response after this delta. What is known only at the end is in the last one's `raw`."""
-        self._text += delta.text
+        new = delta.text
+        text = self._text = self._text + new
         if self._is_text and not (
             delta.last or delta.reasoning or delta.pieces or delta.tool_calls or delta.name or delta.additional
         ):  # nearly every delta of nearly every stream
-            message = ChatMessage(role=MessageRole.ASSISTANT, content=self._text)
-            return ChatResponse(message=message, delta=delta.text, raw={})
+            return ChatResponse(message=ChatMessage(text, role=_ASSISTANT), delta=new, raw={})
         self._is_text = False
         self._reasoning += delta.reasoning
         self._calls += delta.tool_calls

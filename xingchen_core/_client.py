@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Generator, Iterator
 from contextlib import AsyncExitStack, ExitStack, aclosing, closing, nullcontext, suppress
 from itertools import chain
 from typing import Any, Self, TypeVar
@@ -13,9 +13,12 @@ from tenacity import AsyncRetrying, Retrying
 from xingchen_core import _http
 from xingchen_core._call import Call, Flow, Listing, Page, Pause, Request, StreamCall, Work
 from xingchen_core._errors import XingchenError
-from xingchen_core._exchange import Exchange, Reading, is_event_stream
+from xingchen_core._exchange import BAD_SHAPE, Exchange, Reading, is_event_stream, misshapen
+from xingchen_core._retry import FirstAttempt
 
 T = TypeVar("T")
+A = TypeVar("A")
+R = TypeVar("R", bound=Request)
 
 _LEAVING = httpx.Timeout(5.0)
 """Limits of telling the service that a consumer left: who leaves, or is cancelled, does not want to wait."""
@@ -47,8 +50,7 @@ class Client(Exchange):
         with self._lock(call.lock) if call.lock else nullcontext():
             if call.known is not None and (known := call.known()) is not None:
                 return known
-            result: T = Retrying(sleep=_sleep, **self._policy(call))(self._attempt, call)
-            return result
+            return self._retrying(self._attempt, call)
 
     def stream(self, call: StreamCall[T]) -> Generator[T]:
         """Open a stream, wait for its first result, and return the results as they come.
@@ -102,17 +104,26 @@ class Client(Exchange):
 
     def _opened(self, call: StreamCall[T]) -> _Opened[T]:
         try:
-            return self._retrying_open(call)
+            return self._retrying(self._open, call)
         except XingchenError as error:
             another = call.recover(error) if call.recover else None
             if another is None:
                 raise
-        return self._retrying_open(self.run(another))
+        return self._retrying(self._open, self.run(another))
 
-    def _retrying_open(self, call: StreamCall[T]) -> _Opened[T]:
-        opened: _Opened[T]
-        opened = Retrying(sleep=_sleep, **self._policy(call))(self._open, call)
-        return opened
+    def _retrying(self, attempt: Callable[[R], A], call: R) -> A:
+        began = time.monotonic()
+        try:
+            return attempt(call)
+        except XingchenError as error:
+            first = FirstAttempt(error, began)
+
+        def again() -> A:
+            first.tell()
+            return attempt(call)
+
+        answer: A = Retrying(sleep=_sleep, **self._policy(call, first))(again)
+        return answer
 
     def _open(self, call: StreamCall[T]) -> _Opened[T]:
         client = self._http_client(call)
@@ -149,8 +160,18 @@ class Client(Exchange):
                 yield None  # type: ignore[misc]  # consumed by stream()
                 with self._breaking(reading):
                     yield from first
-                    for chunk in chunks:
-                        yield from reading.feed(chunk)
+                    decode, read = reading.decode, reading.reader.read
+                    for chunk in chunks:  # as `reading.feed` does, but nothing is made: this runs once per token
+                        events = decode(chunk) or reading.silence()
+                        for event in events:
+                            try:
+                                result = read(event)
+                            except BAD_SHAPE as error:
+                                raise misshapen(error) from error
+                            if result is not None:
+                                yield result
+                        if events:
+                            reading.since = time.monotonic()
                 with self._breaking(reading):
                     yield from reading.end()
             except GeneratorExit:
@@ -186,7 +207,7 @@ class AsyncClient(Exchange):
         async with self._lock(call.lock) if call.lock else nullcontext():
             if call.known is not None and (known := call.known()) is not None:
                 return known
-            return await AsyncRetrying(sleep=_async_sleep, **self._policy(call))(self._attempt, call)
+            return await self._retrying(self._attempt, call)
 
     async def stream(self, call: StreamCall[T]) -> AsyncGenerator[T]:
         """As `Client.stream`: `async for delta in await client.stream(call)`."""
@@ -235,13 +256,25 @@ class AsyncClient(Exchange):
 
     async def _opened(self, call: StreamCall[T]) -> _AsyncOpened[T]:
         try:
-            return await AsyncRetrying(sleep=_async_sleep, **self._policy(call))(self._open, call)
+            return await self._retrying(self._open, call)
         except XingchenError as error:
             another = call.recover(error) if call.recover else None
             if another is None:
                 raise
-        replacement = await self.run(another)
-        return await AsyncRetrying(sleep=_async_sleep, **self._policy(replacement))(self._open, replacement)
+        return await self._retrying(self._open, await self.run(another))
+
+    async def _retrying(self, attempt: Callable[[R], Coroutine[Any, Any, A]], call: R) -> A:
+        began = time.monotonic()
+        try:
+            return await attempt(call)
+        except XingchenError as error:
+            first = FirstAttempt(error, began)
+
+        async def again() -> A:
+            first.tell()
+            return await attempt(call)
+
+        return await AsyncRetrying(sleep=_async_sleep, **self._policy(call, first))(again)
 
     async def _open(self, call: StreamCall[T]) -> _AsyncOpened[T]:
         client = await self._http_client(call)
@@ -276,11 +309,20 @@ class AsyncClient(Exchange):
             try:
                 yield None  # type: ignore[misc]  # consumed by stream()
                 with self._breaking(reading):
-                    for result in first:
-                        yield result
+                    for one in first:
+                        yield one
+                    decode, read = reading.decode, reading.reader.read
                     async for chunk in chunks:
-                        for result in reading.feed(chunk):
-                            yield result
+                        events = decode(chunk) or reading.silence()
+                        for event in events:
+                            try:
+                                result = read(event)
+                            except BAD_SHAPE as error:
+                                raise misshapen(error) from error
+                            if result is not None:
+                                yield result
+                        if events:
+                            reading.since = time.monotonic()
                 with self._breaking(reading):
                     for result in reading.end():
                         yield result

@@ -3,7 +3,7 @@
 import logging
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import lru_cache
 from itertools import chain
@@ -29,16 +29,16 @@ from xingchen_core._errors import (
 )
 from xingchen_core._locks import ProcessLock
 from xingchen_core._redaction import hide_paths_like, hide_url, redacted, without_secrets
-from xingchen_core._retry import policy
+from xingchen_core._retry import FirstAttempt, policy
 from xingchen_core._service import Service
-from xingchen_core._sse import SSEDecoder
+from xingchen_core._sse import ServerSentEvent, SSEDecoder
 
 T = TypeVar("T")
 
 logger = logging.getLogger("xingchen_core")
 
 _SHOWN_HEADERS = ("accept", "accept-encoding", "content-length", "content-type", "host", "user-agent")
-_BAD_SHAPE = (KeyError, TypeError, IndexError, AttributeError, ValueError)
+BAD_SHAPE = (KeyError, TypeError, IndexError, AttributeError, ValueError)
 _NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol, httpx.ProxyError)
 
 
@@ -54,8 +54,7 @@ class Exchange:
         self._auth = settings.auth()
         self._account = settings.account()
         self._max_retries = settings.max_retries
-        self._headers = httpx.Headers(settings.service.headers)
-        self._headers.update(settings.default_headers)
+        self._headers = _named(settings.service.headers, settings.default_headers or {})
         self._timeout = timeout
         self._stream_timeout = httpx.Timeout(
             connect=timeout.connect, read=silence, write=timeout.write, pool=timeout.pool
@@ -77,26 +76,26 @@ class Exchange:
     ) -> httpx.Request:
         if call.renew is not None:
             call = call.renew()
-        headers = httpx.Headers(self._headers if call.content is None else None)  # one of a name, whatever its case
-        headers.update(call.headers)
+        headers = _named(call.headers) if call.content is not None else {**self._headers, **_named(call.headers)}
         content = call.content
         if call.form is not None:
             content = urlencode(sorted(call.form.items())).encode()
-            headers["Content-Type"] = "application/x-www-form-urlencoded"
+            headers["content-type"] = ("Content-Type", "application/x-www-form-urlencoded")
         elif call.json is not None:
             content = _json(call.json)
-            headers["Content-Type"] = "application/json"
-        headers["Accept"] = "text/event-stream" if stream else "application/json"
+            headers["content-type"] = ("Content-Type", "application/json")
+        headers["accept"] = ("Accept", "text/event-stream" if stream else "application/json")
         if stream:
-            headers["Accept-Encoding"] = "identity"  # a compressor between us would hold events back
-        return client.build_request(
-            call.method,
-            (_url if call.shown_path is None else httpx.URL)(self._origin_of(call) + call.path),
-            params=call.query or None,
-            headers=headers,
-            content=content,
-            timeout=timeout,
-        )
+            headers["accept-encoding"] = _UNCOMPRESSED
+        url = (_url if call.shown_path is None else httpx.URL)(self._origin_of(call) + call.path)
+        params = call.query or None
+        if client is self._injected or client is self._injected_async:  # whose own settings count, too
+            sent = list(headers.values())
+            return client.build_request(call.method, url, params=params, headers=sent, content=content, timeout=timeout)
+        # A client of ours adds nothing but its headers: what httpx takes a tenth of a call for is known beforehand.
+        sent = list({**_own_headers(client), **headers}.values())
+        limits = {"timeout": timeout.as_dict()}
+        return httpx.Request(call.method, url, params=params, headers=sent, content=content, extensions=limits)
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
@@ -141,7 +140,7 @@ class Exchange:
         self._raise_failure(call, response, body)
         try:
             return (call.by_account(self._account) if call.by_account else call.parse)(body)
-        except _BAD_SHAPE as error:
+        except BAD_SHAPE as error:
             raise APIResponseError(
                 f"{call.path} answered in an unexpected shape ({type(error).__name__}: {excerpt(str(error))}).",
                 service=self._service.name,
@@ -229,8 +228,8 @@ class Exchange:
             error.partial_text = error.partial_text or reading.reader.text
             raise
 
-    def _policy(self, call: Request) -> dict[str, Any]:
-        return policy(call, self._max_retries)
+    def _policy(self, call: Request, first: FirstAttempt) -> dict[str, Any]:
+        return policy(call, self._max_retries, first.spent)
 
     def _auth_of(self, call: Request) -> httpx.Auth | None:
         return self._auth if call.is_signed else None
@@ -252,6 +251,27 @@ def is_event_stream(response: httpx.Response) -> bool:
     return not content_type.lower().startswith(("application/json", "text/html", "text/xml", "application/xml"))
 
 
+_Headers = dict[str, tuple[str, str]]
+"""Headers by lower-case name, so that there is one of a name whatever its case: the last that was given."""
+
+_UNCOMPRESSED = ("Accept-Encoding", "identity")
+"""For streams: a compressor between us would hold events back."""
+
+
+def _named(*headers: Mapping[str, str]) -> _Headers:
+    return {name.lower(): (name, value) for given in headers for name, value in given.items()}
+
+
+_default_headers: _Headers = {}
+
+
+def _own_headers(client: httpx.Client | httpx.AsyncClient) -> _Headers:
+    """Return what a client of ours sends with every request: the same for each."""
+    if not _default_headers:
+        _default_headers.update(_named(client.headers))
+    return _default_headers
+
+
 @lru_cache(maxsize=256)
 def _url(url: str) -> httpx.URL:
     """Return a URL, parsed once. Those that hold secrets differ each time and are not kept."""
@@ -263,10 +283,12 @@ class Reading(Generic[T]):
 
     def __init__(self, client: Exchange, call: StreamCall[T]) -> None:
         self.reader = (call.by_account(client._account) if call.by_account else call.reader)()
-        self._feed = SSEDecoder(dispatch_on_data=call.dispatch_on_data)
+        decoder = SSEDecoder(dispatch_on_data=call.dispatch_on_data)
+        self.decode, self._flush = decoder.feed, decoder.flush
         self._client = client
         self._limit = client._silence
-        self._since = time.monotonic()
+        self.since = time.monotonic()
+        """When it began to wait for an event: the time a consumer takes is not the service's silence."""
 
     def feed(self, chunk: bytes) -> Iterator[T]:
         """Return the results of the events that `chunk` completes, each read when it is asked for.
@@ -274,29 +296,34 @@ class Reading(Generic[T]):
         So an error loses nothing that came before it in the same chunk, and the reader knows of no text that the
         consumer has not seen.
         """
-        events = self._feed.feed(chunk)
-        if not events:
-            self._check_silence()
-            return
-        read = self.reader.read
+        events = self.decode(chunk) or self.silence()
         for event in events:
-            try:
-                result = read(event)
-            except _BAD_SHAPE as error:
-                raise _misshapen(error) from error
-            if result is not None:
+            if (result := self._read(event)) is not None:
                 yield result
-        self._since = time.monotonic()  # now: the time a consumer takes is not the service's silence
+        if events:
+            self.since = time.monotonic()
+
+    def silence(self) -> tuple[()]:
+        """Raise if no event has come for too long; keep-alives are none."""
+        if self._limit is not None and time.monotonic() - self.since > self._limit:
+            raise APITimeoutError(
+                f"no event for {self._limit:g} s, only keep-alives (stream_chunk_timeout)",
+                service=self._client._service.name,
+            )
+        return ()
+
+    def _read(self, event: ServerSentEvent) -> T | None:
+        try:
+            return self.reader.read(event)
+        except BAD_SHAPE as error:
+            raise misshapen(error) from error
 
     def end(self) -> Iterator[T]:
         """Return what is left after the last byte."""
-        for event in self._feed.flush():
+        for event in self._flush():
             result = None
             with suppress(APIResponseError):  # cut in the middle: what matters is that the answer is not complete
-                try:
-                    result = self.reader.read(event)
-                except _BAD_SHAPE as error:
-                    raise _misshapen(error) from error
+                result = self._read(event)
             if result is not None:
                 yield result
         yield from self.reader.end()
@@ -307,14 +334,8 @@ class Reading(Generic[T]):
             return None
         return call.on_abandon(self.reader)
 
-    def _check_silence(self) -> None:
-        if self._limit is not None and time.monotonic() - self._since > self._limit:
-            raise APITimeoutError(
-                f"no event for {self._limit:g} s, only keep-alives (stream_chunk_timeout)",
-                service=self._client._service.name,
-            )
 
-
-def _misshapen(error: Exception) -> APIResponseError:
+def misshapen(error: Exception) -> APIResponseError:
+    """Return the error of an event that reading broke on."""
     what = f"{type(error).__name__}: {excerpt(str(error))}"
     return APIResponseError(f"An event of the stream has an unexpected shape ({what}).")

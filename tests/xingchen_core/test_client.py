@@ -75,6 +75,20 @@ async def test_a_call_without_body(connect: Connect) -> None:
     assert "content-type" not in request.headers
 
 
+async def test_a_client_of_ours_sends_the_same(connect: Connect) -> None:
+    """Our own client's requests are put together a shorter way than a caller's: what arrives is the same."""
+    call = ask("你好", headers={"X-Route": "ask"}, query={"n": "1 2"})
+    mine = {"X-Toy": "mine", "User-Agent": "me"}
+    with RawServer(json_answer('{"answer":"好"}'.encode())) as server:
+        await connect(server.url, default_headers=mine).send(call)
+        async with httpx.AsyncClient() as theirs_async:
+            with httpx.Client() as theirs:
+                clients = {"http_client": theirs, "http_async_client": theirs_async}
+                await connect(server.url, default_headers=mine, **clients).send(call)
+    ours, other = server.requests
+    assert sorted(ours.lower().split(b"\r\n")) == sorted(other.lower().split(b"\r\n"))
+
+
 async def test_headers_have_one_spelling(connect: Connect) -> None:
     """The caller's headers replace ours whatever their case: a gateway that gets one twice may refuse both."""
     script = Script(GOOD)

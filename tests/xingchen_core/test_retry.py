@@ -22,7 +22,15 @@ from xingchen_core._errors import (
     UnsupportedOperationError,
     XingchenError,
 )
-from xingchen_core._retry import FIRST_WAIT, LONGEST_RETRY_AFTER, LONGEST_TOTAL, LONGEST_WAIT, may_resend, policy
+from xingchen_core._retry import (
+    FIRST_WAIT,
+    LONGEST_RETRY_AFTER,
+    LONGEST_TOTAL,
+    LONGEST_WAIT,
+    FirstAttempt,
+    may_resend,
+    policy,
+)
 from xingchen_core._retry import seconds_to_wait as wait_of
 
 FORGOTTEN, REMEMBERED = ask(), ask(remembered=True)
@@ -138,3 +146,22 @@ def test_time_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     count, passed = attempts([APIConnectionError("x")], 1000, monkeypatch)
     assert 15 < count < 40
     assert 100 < passed < 120.0
+
+
+def test_time_before_tenacitys_clock_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A first attempt that took nearly two minutes is not followed by another two minutes of them."""
+    clock = [10.0]
+    monkeypatch.setattr("time.monotonic", lambda: clock[0])
+    began, clock[0] = clock[0], 10.0 + LONGEST_TOTAL - 0.1
+    first = FirstAttempt(APITimeoutError("silent"), began)
+    told = 0
+
+    def attempt() -> None:
+        nonlocal told
+        told += 1
+        first.tell()
+
+    with pytest.raises(APITimeoutError):
+        Retrying(sleep=pytest.fail, **policy(FORGOTTEN, 5, first.spent))(attempt)
+    assert told == 1
+    first.tell()  # the error is told once: what comes next is a new attempt

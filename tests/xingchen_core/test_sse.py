@@ -340,6 +340,35 @@ def test_single_bytes_do_not_matter(body: bytes) -> None:
     assert [event for i in range(len(body)) for event in decoder.feed(body[i : i + 1])] == fed(body)
 
 
+values = st.sampled_from([b"", b" ", b"1", b" 7", b"result", b" error", "好".encode(), b"\xff", b"a\0b", b"x: y", b":"])
+fields = st.builds(
+    lambda name, value: name + b":" + value + b"\n", st.sampled_from([b"id", b"event", b"", b"retry"]), values
+)
+blocks = st.builds(
+    lambda head, data, end: b"".join(head) + b"data:" + data + end,
+    st.lists(fields, max_size=4),
+    st.one_of(values, st.just(b" {}\r"), st.just(b"1\ndata:2")),
+    st.sampled_from([b"\n\n", b"\n\n", b"\n\n", b"\n", b"", b"\r\n\r\n", b"\n\n\n"]),
+)
+"""Events of one chunk each, as services send them, and some that are not quite that."""
+
+
+@patient
+@given(chunks=st.lists(blocks, min_size=2, max_size=6), on_data=st.booleans())
+def test_an_event_per_chunk(chunks: list[bytes], on_data: bool) -> None:
+    """The short way for a chunk that is just one event comes to what the long way comes to."""
+    assert decode(*chunks, dispatch_on_data=on_data) == decode(b"".join(chunks), dispatch_on_data=on_data)
+
+
+def test_the_short_way_is_taken() -> None:
+    """Else the test above would compare the long way with itself."""
+    decoder = SSEDecoder()
+    decoder.feed(b":begin\n\n" + b"data:0\n\n")
+    decoder._read = pytest.fail  # type: ignore[assignment,method-assign]
+    chunk = b"id:1\nevent: error\n:HTTP_STATUS/429\ndata: {}\n\n"
+    assert decoder.feed(chunk) == [message(b"{}", event="error", id="1", comments=("HTTP_STATUS/429",))]
+
+
 @patient
 @given(body_lines=st.lists(lines), on_data=st.booleans())
 def test_line_ends_do_not_matter(body_lines: list[bytes], on_data: bool) -> None:

@@ -26,19 +26,20 @@ def event_body(event: ServerSentEvent, text: str = "") -> dict[str, Any] | None:
         APIStatusError: The event reports a failure.
         APIResponseError: It is no JSON object.
     """
-    if event.data[:6] == b"[DONE]" or event.event == "done":  # neither is of the protocol; gateways add them
-        return None
+    kind = event.event
     try:
-        body = from_json(event.data)
+        body: dict[str, Any] | None = from_json(event.data)
     except ValueError:
         body = None
+    if kind == "done" or event.data.startswith(b"[DONE]"):  # neither is of the protocol; gateways add them
+        return None
     if not isinstance(body, dict):
         raise APIResponseError(
             f"An event of the stream is no JSON object: {excerpt(event.text)!r}",
             service=BAILIAN.name,
             partial_text=text,
         )
-    if event.event == "error" or (body.get("code") and body.get("output") is None):
+    if kind == "error" or (body.get("code") and body.get("output") is None):
         told = body["error"] if isinstance(body.get("error"), dict) else body  # as the compatible endpoint has it
         code, message = told.get("code") or told.get("type"), told.get("message")
         error = failure(_told_status(event), str(code or ""), str(message or ""), None)

@@ -38,6 +38,7 @@ class AppReader:
         self._request = request
         self._snapshots = None if request.incremental_output else Snapshots()
         self._cutter = StopCutter(request.stop) if request.stop else None
+        self._is_plain = self._snapshots is None and self._cutter is None
         self._heard: list[str] = []
         self._shown: list[str] = [] if self._cutter else self._heard
         self._replaced_by: str | None = None
@@ -64,15 +65,20 @@ class AppReader:
         output = body.get("output") or {}
         nodes_speak = output.get("workflow_message")
         reason = output.get("finish_reason")
-        if reason != "null" and is_final(reason):
+        if reason and reason != "null":
             self.finished, self._reason = True, reason
             if not nodes_speak:
                 return self.last(output, body)
         self._note(output, body)
         text = output.get("text") or ""
         if not nodes_speak and not output.get("thoughts"):  # nearly every event of an agent
-            text = self._show(self._new(text)) if text else ""
-            return ChatDelta(text) if text else None
+            if not text:
+                return None
+            if not self._is_plain:
+                text = self._show(self._new(text))
+                return ChatDelta(text) if text else None
+            self._heard.append(text)
+            return ChatDelta(text)
         delta = self._follow(output)
         if text and not delta.text and not nodes_speak and not self._nodes_spoke:
             delta.text = self._new(text)

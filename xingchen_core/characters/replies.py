@@ -32,6 +32,8 @@ _END_EVENTS = ("stop", "length")
 _ENVELOPE = frozenset(("code", "errorCode", "success", "data"))
 """Members that a bare result does not have: they tell of a failure, or of an event in the envelope of plain answers."""
 
+_NOTHING: dict[str, Any] = {}
+
 
 def read_reply(data: dict[str, Any], request: ChatRequest, account: str | None = None) -> ChatReply:
     """Return what the `data` of a plain answer says; it is remembered as received by `account`, if that is known."""
@@ -178,6 +180,8 @@ class ChatReader:
         self._account = account
         self._snapshots = None if request.incremental_output else Snapshots()
         self._cutter = StopCutter(request.stop) if request.stop else None
+        self._is_plain = self._snapshots is None and self._cutter is None
+        self._is_group = request.group is not None
         self._parts: list[str] = []
         self._calls: tuple[ToolCall, ...] = ()
         self._thought = ""
@@ -196,45 +200,59 @@ class ChatReader:
         return "".join(self._parts)
 
     def read(self, event: ServerSentEvent) -> ChatDelta | None:
-        """Return what is new in an event."""
+        """Return what is new in an event. It runs once per token, so it makes little."""
         if self._closed:
             return None
         kind = event.event
-        if event.data[:6] == b"[DONE]":  # not part of this service's protocol; gateways add it
-            self.finished = True
+        try:
+            body = from_json(event.data)
+        except ValueError:
+            body = None
+        if not isinstance(body, dict):
+            self._no_object(event.data)
             return None
-        body = self._decode(event.data)
         if kind == "error" or not _ENVELOPE.isdisjoint(body):
             self._raise_failure(body, is_error=kind == "error")
             body = body.get("data") or body
         if not self.request_id:
             self.request_id = body.get("requestId") or ""
-        if usage := body.get("usage"):
+        usage, context, choices = body.get("usage"), body.get("context"), body.get("choices")
+        if usage:
             self._usage = usage
-        if context := body.get("context"):
+        if context and context != self._context:
             self._context.update(context)
-        choices = body.get("choices")
-        choice = choices[0] if choices else {}
+        choice = choices[0] if choices else _NOTHING
         messages = choice.get("messages")
-        message = _joined(messages) if messages else {}
-        delta = ChatDelta(self._shown(message.get("content") or ""))
-        if self._request.group is not None:
+        if messages:
+            message = messages[0] if len(messages) == 1 else _joined(messages)
+        else:
+            message = _NOTHING
+        text = message.get("content") or ""
+        if not self._is_plain or self.finished:
+            text = self._shown(text)
+        elif text:
+            self._parts.append(text)
+        delta = ChatDelta(text)
+        if self._is_group:
             delta.name = _speaker(message, self._request)
             self._context["speaker"] = delta.name or self._context.get("speaker")
         if call := message.get("functionCall"):
             delta.reasoning, delta.tool_calls = self._new_calls(call)
         if meta := message.get("meta"):
             self._meta.update({name: value for name, value in meta.items() if value})
-        reason = message.get("finishReason") or choice.get("stopReason") or (kind if kind in _END_EVENTS else None)
-        if (reason and reason != "null") or body.get("stop") is True:
-            self._finish_reason = reason or "stop"
+        closes = body.get("stop") is True or kind in _END_EVENTS
+        reason = message.get("finishReason") or choice.get("stopReason")
+        if reason == "null":
+            reason = None
+        if closes or reason:
+            self._finish_reason = reason or (kind if kind in _END_EVENTS else "stop")
             self.finished = True
-        if usage and context and (kind in _END_EVENTS or body.get("stop") is True):
-            # The closing event as documented, with all that an answer's end can tell. Nobody need wait for the end of
-            # the connection, which is the service's to close.
-            self._closed = True
-            return self._last(delta)
-        return delta if delta.text or delta.reasoning or delta.tool_calls else None
+            if closes and usage and context:
+                # The closing event as documented, with all that an answer's end can tell. Nobody need wait for the end
+                # of the connection, which is the service's to close.
+                self._closed = True
+                return self._last(delta)
+        return delta if text or delta.reasoning or delta.tool_calls else None
 
     def _shown(self, text: str) -> str:
         """Return what of the event's text is new and comes before a stop sequence."""
@@ -292,20 +310,22 @@ class ChatReader:
             delta.metadata |= {"rewritten": True, "final_text": cut(self._snapshots.latest, self._request.stop)[0]}
         return delta
 
-    def _decode(self, data: bytes) -> dict[str, Any]:
-        try:
-            body = from_json(data)
-        except ValueError:
-            body = None
-        if not isinstance(body, dict):
-            shown = excerpt(data.decode("utf-8", "replace"))
-            raise APIResponseError(
-                f"An event of the stream is no JSON object: {shown!r}",
-                service=XINGCHEN.name,
-                request_id=self.request_id or None,
-                partial_text=self.text,
-            )
-        return body
+    def _no_object(self, data: bytes) -> None:
+        """Read what is no JSON object.
+
+        Raises:
+            APIResponseError: It is not the one text that may stand there.
+        """
+        if data.startswith(b"[DONE]"):  # not part of this service's protocol; gateways add it
+            self.finished = True
+            return
+        shown = excerpt(data.decode("utf-8", "replace"))
+        raise APIResponseError(
+            f"An event of the stream is no JSON object: {shown!r}",
+            service=XINGCHEN.name,
+            request_id=self.request_id or None,
+            partial_text=self.text,
+        )
 
     def _raise_failure(self, body: dict[str, Any], is_error: bool) -> None:
         error = read_failure(200, body)
