@@ -69,7 +69,7 @@ class ProcessLock:
         def wake() -> None:
             loop.call_soon_threadsafe(_finish, turn)
 
-        if not self._join(_Place(wake, threading.current_thread(), _current_task(), loop), _would_block_task):
+        if not self._join(_Place(wake, threading.current_thread(), _driver(), loop), _would_block_task):
             try:
                 await turn
             except BaseException:
@@ -145,6 +145,17 @@ def _awaits(task: "asyncio.Task[Any]", other: "asyncio.Task[Any] | None") -> boo
         waited = getattr(one, "_fut_waiter", None)
         found += [child for child in getattr(waited, "_children", (waited,)) if child and child not in found]
     return other in found
+
+
+def _driver() -> "asyncio.Task[Any] | None":
+    """Return the task for which the current one works: LangChain's chains take each step of a stream in a task of its
+    own, which is over when the consumer has the piece. It is the consumer who would wait for itself.
+    """
+    task = asyncio.current_task()
+    waiting = {id(waited): one for one in asyncio.all_tasks() if (waited := getattr(one, "_fut_waiter", None))}
+    while task is not None and (above := waiting.pop(id(task), None)) is not None:
+        task = above
+    return task
 
 
 def _current_task() -> "asyncio.Task[Any] | None":

@@ -8,6 +8,7 @@ from contextlib import aclosing
 from typing import Any, ClassVar, Self
 
 import pytest
+from langchain_core.output_parsers import StrOutputParser
 
 from langchain_xingchen import ChatXingchen
 from toy_service import until
@@ -111,6 +112,24 @@ def test_blocking_stream_holds(model: ChatXingchen, strict: Emulator) -> None:
     del chunks
     waiting.join(5)
     assert len(answers) == 1
+
+
+@pytest.mark.parametrize("steps", [1, 2])
+async def test_a_consumer_of_a_chain_asks_again(model: ChatXingchen, steps: int) -> None:
+    """Who asks the same user again while it reads a chain is told, and does not wait for itself for ever."""
+    chain: Any = model
+    for _ in range(steps):
+        chain = chain | StrOutputParser()
+    pieces = chain.astream("你多大了?")
+    async with asyncio.timeout(5), aclosing(pieces):
+        await anext(pieces)
+        with pytest.raises(ConfigurationError, match="still running here"):
+            await model.ainvoke("你好")
+        with pytest.raises(ConfigurationError, match="still running here"):
+            await anext((model | StrOutputParser()).astream("你好"))
+        others = asyncio.create_task(model.ainvoke("你好"))  # another task may wait
+        assert "".join([piece async for piece in pieces])
+    assert (await others).text
 
 
 async def test_order(model: ChatXingchen, emulator: Emulator) -> None:
