@@ -27,93 +27,208 @@ With an AccessKey in place of the API key, pass `signed_for=settings.signed_for(
 | `knowledge_services.py`, `knowledge_pipelines.py` | retrieval services; the older API |
 """
 
-from xingchen_core.bailian._openapi import KnowledgeSettings
-from xingchen_core.bailian.knowledge_documents import (
-    add_chunk,
-    all_chunks,
-    all_documents,
-    delete_chunks,
-    delete_documents,
-    document_details,
-    list_chunks,
-    list_documents,
-    update_chunk,
-)
-from xingchen_core.bailian.knowledge_files import (
-    DOCUMENTS,
-    SESSION_FILES,
-    Lease,
-    add_category,
-    add_file,
-    apply_lease,
-    delete_category,
-    delete_file,
-    delete_files,
-    describe_file,
-    list_categories,
-    list_files,
-    set_tags,
-    upload,
-)
-from xingchen_core.bailian.knowledge_filters import Condition, Filter, Group, Operator, matches
-from xingchen_core.bailian.knowledge_imports import (
-    Chunking,
-    IndexSpec,
-    Source,
-    create_empty_index,
-    create_index,
-    import_documents,
-    job_status,
-    submit_index_job,
-)
-from xingchen_core.bailian.knowledge_indexes import (
-    all_indexes,
-    delete_index,
-    find_index,
-    index_monitor,
-    list_indexes,
-    update_index,
-)
-from xingchen_core.bailian.knowledge_nodes import RetrievedNode
-from xingchen_core.bailian.knowledge_pipelines import (
-    add_pipeline_documents,
-    delete_pipeline_documents,
-    find_pipeline,
-    ingestion_status,
-    pipeline_add_file,
-    pipeline_download_lease,
-    pipeline_query_file,
-    pipeline_upload_lease,
-    put_pipeline,
-    retrieve_prompt,
-    split_text,
-    start_ingestion,
-)
-from xingchen_core.bailian.knowledge_records import (
-    Category,
-    DocumentStatus,
-    FileInfo,
-    IndexInfo,
-    IndexJob,
-    JobStatus,
-    TokenPage,
-)
-from xingchen_core.bailian.knowledge_retrieval import choose_route, retrieve
-from xingchen_core.bailian.knowledge_routes import (
-    Rerank,
-    RetrieveRequest,
-    from_index,
-    from_openapi,
-    from_pipeline,
-    from_service,
-)
-from xingchen_core.bailian.knowledge_search_filters import Route, Translation, translate
-from xingchen_core.bailian.knowledge_services import ServiceState, manage_service
-from xingchen_core.bailian.knowledge_waiting import (
-    DocumentsFailedError,
-    upload_file,
-    wait_for_files,
-    wait_for_job,
+from typing import TYPE_CHECKING
+
+from xingchen_core._lazy import lazy_names
+
+if TYPE_CHECKING:
+    from xingchen_core.bailian._openapi import KnowledgeSettings
+    from xingchen_core.bailian.knowledge_documents import (
+        add_chunk,
+        all_chunks,
+        all_documents,
+        delete_chunks,
+        delete_documents,
+        document_details,
+        list_chunks,
+        list_documents,
+        update_chunk,
+    )
+    from xingchen_core.bailian.knowledge_files import (
+        DOCUMENTS,
+        SESSION_FILES,
+        Lease,
+        add_category,
+        add_file,
+        apply_lease,
+        delete_category,
+        delete_file,
+        delete_files,
+        describe_file,
+        list_categories,
+        list_files,
+        set_tags,
+        upload,
+    )
+    from xingchen_core.bailian.knowledge_filters import Condition, Filter, Group, Operator, matches
+    from xingchen_core.bailian.knowledge_imports import (
+        Chunking,
+        IndexSpec,
+        Source,
+        create_empty_index,
+        create_index,
+        import_documents,
+        job_status,
+        submit_index_job,
+    )
+    from xingchen_core.bailian.knowledge_indexes import (
+        all_indexes,
+        delete_index,
+        find_index,
+        index_monitor,
+        list_indexes,
+        update_index,
+    )
+    from xingchen_core.bailian.knowledge_nodes import RetrievedNode
+    from xingchen_core.bailian.knowledge_pipelines import (
+        add_pipeline_documents,
+        delete_pipeline_documents,
+        find_pipeline,
+        ingestion_status,
+        pipeline_add_file,
+        pipeline_download_lease,
+        pipeline_query_file,
+        pipeline_upload_lease,
+        put_pipeline,
+        retrieve_prompt,
+        split_text,
+        start_ingestion,
+    )
+    from xingchen_core.bailian.knowledge_records import (
+        Category,
+        DocumentStatus,
+        FileInfo,
+        IndexInfo,
+        IndexJob,
+        JobStatus,
+        TokenPage,
+    )
+    from xingchen_core.bailian.knowledge_retrieval import choose_route, retrieve
+    from xingchen_core.bailian.knowledge_routes import (
+        Rerank,
+        RetrieveRequest,
+        from_index,
+        from_openapi,
+        from_pipeline,
+        from_service,
+    )
+    from xingchen_core.bailian.knowledge_search_filters import Route, Translation, translate
+    from xingchen_core.bailian.knowledge_services import ServiceState, manage_service
+    from xingchen_core.bailian.knowledge_waiting import (
+        DocumentsFailedError,
+        upload_file,
+        wait_for_files,
+        wait_for_job,
+    )
+
+__getattr__ = lazy_names(
+    __name__,
+    {
+        "_openapi": ("KnowledgeSettings",),
+        "knowledge_documents": (
+            "add_chunk",
+            "all_chunks",
+            "all_documents",
+            "delete_chunks",
+            "delete_documents",
+            "document_details",
+            "list_chunks",
+            "list_documents",
+            "update_chunk",
+        ),
+        "knowledge_files": (
+            "DOCUMENTS",
+            "SESSION_FILES",
+            "Lease",
+            "add_category",
+            "add_file",
+            "apply_lease",
+            "delete_category",
+            "delete_file",
+            "delete_files",
+            "describe_file",
+            "list_categories",
+            "list_files",
+            "set_tags",
+            "upload",
+        ),
+        "knowledge_filters": (
+            "Condition",
+            "Filter",
+            "Group",
+            "Operator",
+            "matches",
+        ),
+        "knowledge_imports": (
+            "Chunking",
+            "IndexSpec",
+            "Source",
+            "create_empty_index",
+            "create_index",
+            "import_documents",
+            "job_status",
+            "submit_index_job",
+        ),
+        "knowledge_indexes": (
+            "all_indexes",
+            "delete_index",
+            "find_index",
+            "index_monitor",
+            "list_indexes",
+            "update_index",
+        ),
+        "knowledge_nodes": ("RetrievedNode",),
+        "knowledge_pipelines": (
+            "add_pipeline_documents",
+            "delete_pipeline_documents",
+            "find_pipeline",
+            "ingestion_status",
+            "pipeline_add_file",
+            "pipeline_download_lease",
+            "pipeline_query_file",
+            "pipeline_upload_lease",
+            "put_pipeline",
+            "retrieve_prompt",
+            "split_text",
+            "start_ingestion",
+        ),
+        "knowledge_records": (
+            "Category",
+            "DocumentStatus",
+            "FileInfo",
+            "IndexInfo",
+            "IndexJob",
+            "JobStatus",
+            "TokenPage",
+        ),
+        "knowledge_retrieval": (
+            "choose_route",
+            "retrieve",
+        ),
+        "knowledge_routes": (
+            "Rerank",
+            "RetrieveRequest",
+            "from_index",
+            "from_openapi",
+            "from_pipeline",
+            "from_service",
+        ),
+        "knowledge_search_filters": (
+            "Route",
+            "Translation",
+            "translate",
+        ),
+        "knowledge_services": (
+            "ServiceState",
+            "manage_service",
+        ),
+        "knowledge_waiting": (
+            "DocumentsFailedError",
+            "upload_file",
+            "wait_for_files",
+            "wait_for_job",
+        ),
+    },
 )
 
 __all__ = [

@@ -23,61 +23,141 @@ default project expires after 180 days**. What the service certainly refuses rai
 is sent. It allows 120 adds and 300 searches a minute, and bills both, by plan (`pro` unless you say `lite`).
 """
 
-from xingchen_core.bailian.memory_adds import (
-    AddEvent,
-    Content,
-    EventPart,
-    Skill,
-    add,
-    add_async,
-    get_event,
-    wait_for_event,
+from typing import TYPE_CHECKING
+
+from xingchen_core._lazy import lazy_names
+
+if TYPE_CHECKING:
+    from xingchen_core.bailian.memory_adds import (
+        AddEvent,
+        Content,
+        EventPart,
+        Skill,
+        add,
+        add_async,
+        get_event,
+        wait_for_event,
+    )
+    from xingchen_core.bailian.memory_finding import MemorySearch, all_nodes, list_nodes, search
+    from xingchen_core.bailian.memory_legacy import (
+        BodyNode,
+        MemoryBody,
+        all_bodies,
+        all_body_nodes,
+        create_body,
+        create_body_node,
+        delete_body,
+        delete_body_node,
+        get_body,
+        get_body_node,
+        list_bodies,
+        list_body_nodes,
+        update_body,
+        update_body_node,
+    )
+    from xingchen_core.bailian.memory_nodes import MemoryChange, MemoryNode
+    from xingchen_core.bailian.memory_owned import SkillText, delete_node, export_skill, get_node, update_node
+    from xingchen_core.bailian.memory_profiles import (
+        ProfileAttribute,
+        ProfileItem,
+        ProfileSchema,
+        SchemaAttribute,
+        UserProfile,
+        all_profile_schemas,
+        create_profile_schema,
+        delete_profile_schema,
+        edit_profile,
+        get_profile,
+        get_profile_schema,
+        list_profile_schemas,
+        update_profile_schema,
+    )
+    from xingchen_core.bailian.memory_projects import (
+        MemoryProject,
+        all_projects,
+        create_project,
+        forget_profile,
+        forget_user,
+        get_project,
+        list_projects,
+        update_project,
+    )
+    from xingchen_core.bailian.memory_settings import MemorySettings
+
+__getattr__ = lazy_names(
+    __name__,
+    {
+        "memory_adds": (
+            "AddEvent",
+            "Content",
+            "EventPart",
+            "Skill",
+            "add",
+            "add_async",
+            "get_event",
+            "wait_for_event",
+        ),
+        "memory_finding": (
+            "MemorySearch",
+            "all_nodes",
+            "list_nodes",
+            "search",
+        ),
+        "memory_legacy": (
+            "BodyNode",
+            "MemoryBody",
+            "all_bodies",
+            "all_body_nodes",
+            "create_body",
+            "create_body_node",
+            "delete_body",
+            "delete_body_node",
+            "get_body",
+            "get_body_node",
+            "list_bodies",
+            "list_body_nodes",
+            "update_body",
+            "update_body_node",
+        ),
+        "memory_nodes": (
+            "MemoryChange",
+            "MemoryNode",
+        ),
+        "memory_owned": (
+            "SkillText",
+            "delete_node",
+            "export_skill",
+            "get_node",
+            "update_node",
+        ),
+        "memory_profiles": (
+            "ProfileAttribute",
+            "ProfileItem",
+            "ProfileSchema",
+            "SchemaAttribute",
+            "UserProfile",
+            "all_profile_schemas",
+            "create_profile_schema",
+            "delete_profile_schema",
+            "edit_profile",
+            "get_profile",
+            "get_profile_schema",
+            "list_profile_schemas",
+            "update_profile_schema",
+        ),
+        "memory_projects": (
+            "MemoryProject",
+            "all_projects",
+            "create_project",
+            "forget_profile",
+            "forget_user",
+            "get_project",
+            "list_projects",
+            "update_project",
+        ),
+        "memory_settings": ("MemorySettings",),
+    },
 )
-from xingchen_core.bailian.memory_finding import MemorySearch, all_nodes, list_nodes, search
-from xingchen_core.bailian.memory_legacy import (
-    BodyNode,
-    MemoryBody,
-    all_bodies,
-    all_body_nodes,
-    create_body,
-    create_body_node,
-    delete_body,
-    delete_body_node,
-    get_body,
-    get_body_node,
-    list_bodies,
-    list_body_nodes,
-    update_body,
-    update_body_node,
-)
-from xingchen_core.bailian.memory_nodes import MemoryChange, MemoryNode
-from xingchen_core.bailian.memory_owned import SkillText, delete_node, export_skill, get_node, update_node
-from xingchen_core.bailian.memory_profiles import (
-    ProfileAttribute,
-    ProfileItem,
-    ProfileSchema,
-    SchemaAttribute,
-    UserProfile,
-    all_profile_schemas,
-    create_profile_schema,
-    delete_profile_schema,
-    edit_profile,
-    get_profile,
-    get_profile_schema,
-    list_profile_schemas,
-    update_profile_schema,
-)
-from xingchen_core.bailian.memory_projects import (
-    MemoryProject,
-    all_projects,
-    create_project,
-    forget_profile,
-    forget_user,
-    get_project,
-    list_projects,
-    update_project,
-)
-from xingchen_core.bailian.memory_settings import MemorySettings
 
 __all__ = [
     "AddEvent",
