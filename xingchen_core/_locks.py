@@ -152,10 +152,22 @@ def _driver() -> "asyncio.Task[Any] | None":
     own, which is over when the consumer has the piece. It is the consumer who would wait for itself.
     """
     task = asyncio.current_task()
-    waiting = {id(waited): one for one in asyncio.all_tasks() if (waited := getattr(one, "_fut_waiter", None))}
-    while task is not None and (above := waiting.pop(id(task), None)) is not None:
+    seen = {task}
+    while task is not None and (above := _waiter(task)) is not None and above not in seen:
+        seen.add(above)
         task = above
     return task
+
+
+def _waiter(task: "asyncio.Task[Any]") -> "asyncio.Task[Any] | None":
+    """Return the task that waits for another, and for it alone. Only private attributes tell."""
+    for callback, *_ in getattr(task, "_callbacks", None) or ():
+        above = getattr(callback, "__self__", None)
+        if isinstance(above, asyncio.Task):
+            return above
+        if type(callback).__name__ == "TaskWakeupMethWrapper":  # before Python 3.12: it does not say whose it is
+            return next((one for one in asyncio.all_tasks() if getattr(one, "_fut_waiter", None) is task), None)
+    return None
 
 
 def _current_task() -> "asyncio.Task[Any] | None":
