@@ -179,6 +179,33 @@ def test_importing_is_harmless(package: str, strangers: set[str]) -> None:
     assert not strangers & set(modules.split())
 
 
+@pytest.mark.parametrize(
+    ("code", "unneeded"),
+    [
+        (
+            "from langchain_xingchen import ChatXingchen",
+            {
+                "langchain_core.tools",
+                "xingchen_core._client",
+                "xingchen_core.characters.platform_history",
+                "xingchen_core.bailian",
+            },
+        ),
+        (
+            "from langchain_xingchen import BailianRetriever",
+            {"xingchen_core.bailian.knowledge_files", "xingchen_core.bailian.knowledge_imports"},
+        ),
+        ("from llama_index_xingchen import Xingchen", {"xingchen_core._client", "xingchen_core.bailian"}),
+        ("from llama_index_xingchen import BailianRetriever", {"xingchen_core.bailian.memory"}),
+    ],
+)
+def test_a_name_loads_what_it_needs(code: str, unneeded: set[str]) -> None:
+    """An import pays neither for sending, nor for the other services, nor for what only annotations name."""
+    result = probe(code)
+    assert result.returncode == 0, result.stderr + result.stdout
+    assert not (unneeded | {"xingchen_core.beebot"}) & set(result.stdout.split())
+
+
 def test_the_pytest_plugin_needs_no_web_server() -> None:
     """Every run of pytest loads the plugin: also where the extra `emulator` is not installed, and without its cost."""
     result = probe("import xingchen_core.emulator._pytest", absent="starlette,uvicorn,langchain_core,llama_index")
