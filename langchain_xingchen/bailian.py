@@ -97,8 +97,10 @@ class ChatBailian(XingchenChatModel, ModelParameters, BailianSettings):
         return found
 
     def _has_plain(self, kwargs: dict[str, Any]) -> bool:
-        thinking = kwargs.get("enable_thinking", self.enable_thinking)
-        asked = ModelParameters.model_construct(model=self._model_of(kwargs), enable_thinking=thinking)
+        asked: ModelParameters = self
+        if not kwargs.keys().isdisjoint(("model", "model_name", "enable_thinking")):
+            thinking = kwargs.get("enable_thinking", self.enable_thinking)
+            asked = ModelParameters.model_construct(model=self._model_of(kwargs), enable_thinking=thinking)
         return not bailian.only_streams(asked)
 
     def _chat(self, messages: list[BaseMessage], stop: list[str] | None, **kwargs: Any) -> Flow[Call[ChatReply]]:

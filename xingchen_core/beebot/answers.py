@@ -15,7 +15,7 @@ PARAGRAPH_JOINER = ""
 (UNVERIFIED)."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: one is made for every event
 class Snapshot:
     """The answer as one event of the stream tells it. Ids and source stay from earlier events where one has none."""
 
@@ -81,23 +81,30 @@ def _citations(sentences: Sequence[Mapping[str, Any]] | None) -> list[dict[str, 
 
 def read_snapshot(value: Mapping[str, Any], before: Snapshot) -> Snapshot:
     """Return the answer as of this event; `before` is the last one's."""
-    message = value.get("MessageBody")
-    commands = (message or {}).get("Commands") or value.get("Commands") or before.commands
-    common: dict[str, Any] = {
-        "session_id": value.get("SessionId") or before.session_id,
-        "message_id": value.get("MessageId") or before.message_id,
-        "source": value.get("Source") or before.source,
-        "is_aigc": value.get("IsAIGC") if value.get("IsAIGC") is not None else before.is_aigc,
-        "ends": bool(value.get("StreamEnd")),
-        "commands": commands,
-    }
-    if not message:  # the acknowledgement
-        return Snapshot(text=None, kind=before.kind, body=before.body, **common)
-    kind = message.get("Type")
-    body = message.get("ClarifyMessageBody" if kind == "Clarify" else "DirectMessageBody") or {}
-    if kind not in ("Direct", "Clarify"):
-        common["unknown"] = message
-    return Snapshot(text=_text(kind, body, ends=common["ends"]), kind=kind, body=body or before.body, **common)
+    get = value.get
+    message, is_aigc = get("MessageBody"), get("IsAIGC")
+    snapshot = Snapshot(
+        None,
+        before.kind,
+        get("SessionId") or before.session_id,
+        get("MessageId") or before.message_id,
+        get("Source") or before.source,
+        before.is_aigc if is_aigc is None else is_aigc,
+        bool(get("StreamEnd")),
+        before.body,
+        (message or _NOTHING).get("Commands") or get("Commands") or before.commands,
+    )
+    if message:  # there is none in the acknowledgement
+        kind = snapshot.kind = message.get("Type")
+        body = message.get("ClarifyMessageBody" if kind == "Clarify" else "DirectMessageBody") or _NOTHING
+        if kind not in ("Direct", "Clarify"):
+            snapshot.unknown = message
+        snapshot.text = _text(kind, body, ends=snapshot.ends)
+        snapshot.body = body or before.body
+    return snapshot
+
+
+_NOTHING: Mapping[str, Any] = {}
 
 
 def _text(kind: str | None, body: Mapping[str, Any], *, ends: bool) -> str | None:
@@ -107,7 +114,9 @@ def _text(kind: str | None, body: Mapping[str, Any], *, ends: bool) -> str | Non
     sentences = body.get("SentenceList")
     if sentences is None:
         return None
-    return PARAGRAPH_JOINER.join(sentence.get("Content") or "" for sentence in sentences)
+    if len(sentences) == 1:
+        return sentences[0].get("Content") or ""
+    return PARAGRAPH_JOINER.join([sentence.get("Content") or "" for sentence in sentences])
 
 
 def decoded(commands: Mapping[str, Any]) -> dict[str, Any]:

@@ -217,7 +217,7 @@ class BeebotReader:
 
     def __init__(self, request: BeebotRequest) -> None:
         self._snapshots = Snapshots()
-        self._cutter = StopCutter(request.stop or ())
+        self._cutter = StopCutter(request.stop) if request.stop else None
         self._latest = Snapshot()
         self._request = request
         self._request_id: str | None = None
@@ -259,13 +259,15 @@ class BeebotReader:
         self.finished = self.finished or snapshot.ends
         if snapshot.text is None:
             return ""
-        return self._cutter.feed(self._snapshots.feed(snapshot.text))
+        new = self._snapshots.feed(snapshot.text)
+        return new if self._cutter is None else self._cutter.feed(new)
 
     def _last(self, delta: ChatDelta) -> ChatDelta:
         self._done = True
-        held = "" if self._snapshots.rewritten else self._cutter.flush()  # more of what was replaced helps nobody
-        delta.text += held
-        self._parts.append(held)
+        if self._cutter is not None and not self._snapshots.rewritten:  # more of what was replaced helps nobody
+            held = self._cutter.flush()
+            delta.text += held
+            self._parts.append(held)
         delta.last = True
         delta.finish_reason = self._latest.finish_reason
         delta.metadata = {**self._latest.metadata(), "model_name": self._request.model_name()}
