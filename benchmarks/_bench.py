@@ -253,9 +253,10 @@ def measured(
     """Run a benchmark, print its tables, and return its JSON."""
     began = time.monotonic()
     chosen = {**sizes[size], **({} if rounds is None else {"rounds": rounds})}
-    tables = [table.to_json() for table in measure(hosts, chosen)]
-    for table in tables:
-        print(markdown(table), flush=True)
+    tables = []
+    for table in measure(hosts, chosen):
+        tables.append(table.to_json())
+        print(markdown(tables[-1]), flush=True)
     date = datetime.now(UTC).date().isoformat()
     seconds = round(time.monotonic() - began)
     return {"date": date, "size": size, "seconds": seconds, "versions": versions(), "tables": tables}
