@@ -213,10 +213,19 @@ class ModelReader:
         """Return what is new in a choice of an event."""
         if usage:
             self._usage = usage  # cumulative: the latest is the answer's
-        text = message.get("content")
+        text, reason = message.get("content"), choice.get("finish_reason")
         if text.__class__ is not str:
             text, others = flat(text)
             self._other_parts += others
+        elif (
+            text
+            and reason == "null"
+            and len(message) == len(choice) == 2
+            and "role" in message  # so nothing else was said, as in nearly every event
+            and not (self._is_cumulative or self.finished)
+        ):
+            self._parts.append(text)
+            return ChatDelta(text)
         reasoning, calls, logprobs = message.get("reasoning_content"), message.get("tool_calls"), choice.get("logprobs")
         if self._is_cumulative:
             text = self._shown.feed(text) if text else ""
@@ -228,7 +237,6 @@ class ModelReader:
             delta.pieces = self._new_pieces(calls)
         if logprobs:
             self._add_logprobs(logprobs.get("content") or [])
-        reason = choice.get("finish_reason")
         if reason and reason != "null":
             self._finish_reason, self.finished = reason, True
         if self.finished and usage:
