@@ -13,14 +13,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import cache
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError, distributions, version
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 import _service
 
 SIZES = ("full", "quick", "tiny")
-VERSIONS = ("httpx", "pydantic", "langchain-core", "llama-index-core", "httpx-aiohttp", "aiohttp")
+VERSIONS = ("httpx", "pydantic", "langchain-core", "llama-index-core", "aiohttp")
 EXTRAS = Path(sys.prefix, "bench")
 """Where `make bench` puts what only benchmarks use. Elsewhere it would lengthen the imports that are measured."""
 
@@ -279,4 +279,6 @@ def versions() -> dict[str, str]:
     for name in VERSIONS:
         with suppress(PackageNotFoundError):
             found[name] = version(name)
+    for extra in distributions(path=[str(EXTRAS)]):
+        found[extra.name] = extra.version
     return found
