@@ -75,7 +75,7 @@ def measure(hosts: Hosts, size: Mapping[str, Any]) -> Iterator[Table]:
         Column("x httpx", RATIO),
         f"KiB at the peak, {short:,}",
         f"KiB at the peak, {long:,}",
-        Column("growth of memory", RATIO),
+        Column("growth of memory", (1.5, 0.0)),
         goal="Goal: linear time (growth of the time per message 1), and for `iter_messages` bounded memory.",
     )
     spent: dict[int, dict[str, list[float]]] = {}

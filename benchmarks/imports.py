@@ -22,7 +22,7 @@ from _readers import warm_up
 
 SIZES: dict[str, dict[str, Any]] = {
     "full": {"rounds": 5, "names": True},
-    "quick": {"rounds": 1, "names": True},
+    "quick": {"rounds": 1, "names": False},
     "tiny": {"rounds": 1, "names": False},
 }
 LANGCHAIN = "from langchain_core.language_models import BaseChatModel"
