@@ -15,6 +15,7 @@ BLOCKS = [
     for at, block in enumerate(re.findall(r"^```python\n(.*?)^```$", page.read_text("utf-8"), re.M | re.S), 1)
 ]
 YOURS = re.compile(r"your (character|app)'s id|你的(角色|应用) id")
+YOUR_BASE = re.compile(r"your knowledge base's id|你的知识库 id")
 
 
 def test_there_are_blocks() -> None:
@@ -34,5 +35,6 @@ def test_block_runs(block: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.
         monkeypatch.setenv("ALIBABA_CLOUD_ACCESS_KEY_SECRET", "testsecret")
         monkeypatch.setenv("BEEBOT_BASE_URL", emulator.url)
         monkeypatch.setenv("BEEBOT_STREAM_BASE_URL", emulator.url)
-        exec(compile(YOURS.sub("demo", block), "block", "exec"), {"__name__": "block"})
+        ours = YOUR_BASE.sub("kbdemo0001", YOURS.sub("demo", block))
+        exec(compile(ours, "block", "exec"), {"__name__": "block"})
     assert "Traceback" not in capsys.readouterr().err
