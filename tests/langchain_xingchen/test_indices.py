@@ -16,6 +16,7 @@ from langchain_core.documents.base import Blob
 from langchain_core.embeddings import FakeEmbeddings
 from pydantic import ValidationError
 
+from colours import COLOURS, Do, caller
 from langchain_xingchen import BailianIndex
 from langchain_xingchen._index_files import names_of
 from xingchen_core import (
@@ -36,8 +37,6 @@ from xingchen_core.emulator import Emulator
 KEY = {"api_key": "test-key"}
 SIGNED = {"access_key_id": "testid", "access_key_secret": "testsecret", "workspace_id": "llm-demo"}
 
-Do = Callable[..., Any]
-
 
 @pytest.fixture(autouse=True)
 def at_once(emulator: Emulator) -> None:
@@ -45,20 +44,10 @@ def at_once(emulator: Emulator) -> None:
     emulator.bailian.knowledge.polls_until_done = 0
 
 
-@pytest.fixture(params=["sync", "async"])
+@pytest.fixture(params=COLOURS)
 def do(request: pytest.FixtureRequest) -> Do:
     """Calls a method by its sync name, in either colour; each async call in a loop of its own."""
-
-    def call(of: Any, name: str, *args: Any, **kwargs: Any) -> Any:
-        if request.param == "sync":
-            return getattr(of, name)(*args, **kwargs)
-
-        async def run() -> Any:
-            return await getattr(of, f"a{name}")(*args, **kwargs)
-
-        return asyncio.run(run())
-
-    return call
+    return caller(request.param)
 
 
 @pytest.fixture

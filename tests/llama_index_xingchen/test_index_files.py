@@ -1,8 +1,6 @@
 """`BailianIndex`: files as they are, and documents that hold files."""
 
-import asyncio
 import base64
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,32 +10,20 @@ from llama_index.core import Document, StorageContext
 from llama_index.core.schema import ImageNode, MediaResource
 from llama_index.core.vector_stores import FilterOperator, MetadataFilter, MetadataFilters
 
+from colours import COLOURS, Do, caller
 from llama_index_xingchen import BailianIndex
 from xingchen_core import ConfigurationError, NotFoundError
 from xingchen_core.bailian.knowledge import DocumentsFailedError
 from xingchen_core.emulator import Emulator
 
-Do = Callable[..., Any]
-
 PDF = b"%PDF-1.7\n\x00\xff\n" + "七天内可以退货。".encode()
 PNG = b"\x89PNG\r\n\x1a\n" + "红茶的照片".encode()
 
 
-@pytest.fixture(params=["sync", "async"])
+@pytest.fixture(params=COLOURS)
 def do(request: pytest.FixtureRequest) -> Do:
     """Calls a method by its sync name, in either colour; in the async one nothing may block the loop."""
-
-    def call(of: Any, name: str, *args: Any, **kwargs: Any) -> Any:
-        if request.param == "sync":
-            return getattr(of, name)(*args, **kwargs)
-
-        async def run() -> Any:
-            with blockbuster_ctx():
-                return await getattr(of, f"a{name}")(*args, **kwargs)
-
-        return asyncio.run(run())
-
-    return call
+    return caller(request.param, blockbuster_ctx)
 
 
 @pytest.fixture

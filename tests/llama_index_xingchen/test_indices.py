@@ -1,6 +1,5 @@
 """`BailianIndex`: making, filling and changing a knowledge base, and what LlamaIndex builds on it."""
 
-import asyncio
 import copy
 import pickle
 from collections.abc import Callable
@@ -13,6 +12,7 @@ from llama_index.core.llms import MockLLM
 from llama_index.core.memory import ChatMemoryBuffer
 from llama_index.core.schema import TextNode
 
+from colours import COLOURS, Do, caller
 from llama_index_xingchen import BailianIndex, BailianRetriever
 from xingchen_core import (
     APIResponseError,
@@ -29,8 +29,6 @@ from xingchen_core.emulator import Emulator
 KEY = {"api_key": "test-key"}
 SIGNED = {"access_key_id": "testid", "access_key_secret": "testsecret", "workspace_id": "llm-demo"}
 
-Do = Callable[..., Any]
-
 
 @pytest.fixture(autouse=True)
 def no_key(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -39,20 +37,10 @@ def no_key(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
     emulator.bailian.knowledge.polls_until_done = 0
 
 
-@pytest.fixture(params=["sync", "async"])
+@pytest.fixture(params=COLOURS)
 def do(request: pytest.FixtureRequest) -> Do:
     """Calls a method by its sync name, in either colour; each async call in a loop of its own."""
-
-    def call(of: Any, name: str, *args: Any, **kwargs: Any) -> Any:
-        if request.param == "sync":
-            return getattr(of, name)(*args, **kwargs)
-
-        async def run() -> Any:
-            return await getattr(of, f"a{name}")(*args, **kwargs)
-
-        return asyncio.run(run())
-
-    return call
+    return caller(request.param)
 
 
 @pytest.fixture

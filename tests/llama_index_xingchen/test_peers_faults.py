@@ -6,7 +6,6 @@ llama-index-node-parser-dashscope 0.5.1, [SAA] spring-ai-alibaba, [AGR] agentsco
 
 import asyncio
 import inspect
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from llama_index.core.llms import MockLLM
 from llama_index.core.query_engine import RetrieverQueryEngine
 from llama_index.core.schema import ImageNode
 
+from colours import COLOURS, Do, caller
 from llama_index_xingchen import BailianIndex, BailianRetriever
 from xingchen_core import (
     APIResponseError,
@@ -33,23 +33,11 @@ from xingchen_core.bailian.knowledge import Chunking, DocumentsFailedError, Rera
 from xingchen_core.emulator import Emulator
 from xingchen_core.emulator.bailian_index_store import Chunk
 
-Do = Callable[..., Any]
 
-
-@pytest.fixture(params=["sync", "async"])
+@pytest.fixture(params=COLOURS)
 def do(request: pytest.FixtureRequest) -> Do:
     """Calls a method by its sync name, in either colour."""
-
-    def call(of: Any, name: str, *args: Any, **kwargs: Any) -> Any:
-        if request.param == "sync":
-            return getattr(of, name)(*args, **kwargs)
-
-        async def run() -> Any:
-            return await getattr(of, f"a{name}")(*args, **kwargs)
-
-        return asyncio.run(run())
-
-    return call
+    return caller(request.param)
 
 
 @pytest.fixture
