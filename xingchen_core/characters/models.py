@@ -70,7 +70,7 @@ class GroupChat(WireModel):
     """A room with several characters.
 
     Attributes:
-        members: 1 to 10.
+        members: 1 to 10, each with a name.
         name: The room's name.
         description: What the room is about.
         speaker: Name of the member who answers. Not given: the service is asked who speaks next.
@@ -85,6 +85,8 @@ class GroupChat(WireModel):
 
     @model_validator(mode="after")
     def _speaker_is_member(self) -> Self:
+        if nameless := [at for at, member in enumerate(self.members) if not member.name]:
+            raise ValueError(f"members[{nameless[0]}] needs a name, as stored characters do here: it says who speaks")
         if self.speaker is not None and self.speaker not in [member.name for member in self.members]:
             raise ValueError(f"speaker {self.speaker!r} is none of the members")
         return self

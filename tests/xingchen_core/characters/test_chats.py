@@ -255,7 +255,7 @@ def test_a_group() -> None:
 
 def test_a_groups_messages_stay_as_they_are() -> None:
     """Several speakers in a row are normal in a group, and the last one may be a character."""
-    room = GroupChat(name="三班", members=(GroupMember(character_id="demo"),))
+    room = GroupChat(name="三班", members=(GroupMember(character_id="demo", name="小婉"),))
     messages = [user("大家好", "小明"), said("欢迎!", "小婉"), said("你好。", "阿刚")]
     assert body(chat(request(*messages, group=room)))["input"]["messages"] == [
         {"role": "user", "name": "小明", "content": "大家好"},
@@ -274,7 +274,7 @@ def test_routing() -> None:
     assert plain.headers == {"x-fag-servicename": "aca-chat-send"}
     assert (stream.method, stream.path, stream.query) == ("POST", "/v2/api/chat/send", {})
     assert stream.headers == {"x-fag-servicename": "aca-chat-send-sse", "X-AcA-SSE": "enable"}
-    room = GroupChat(name="三班", members=(GroupMember(character_id="demo"),))
+    room = GroupChat(name="三班", members=(GroupMember(character_id="demo", name="小婉"),))
     assert stream_chat(request(group=room)).headers == {
         "x-fag-servicename": "aca-groupchat-send-sse",
         "X-AcA-SSE": "enable",

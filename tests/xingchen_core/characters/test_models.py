@@ -118,6 +118,7 @@ def test_regenerating_needs_the_question() -> None:
         (lambda: GroupChat(name="三班", members=(WAN,) * 11), "members"),
         (lambda: GroupChat(name="", members=(WAN,)), "name"),
         (lambda: GroupChat(name="三班", members=(WAN,), speaker="阿刚"), "none of the members"),
+        (lambda: GroupChat(name="三班", members=(WAN, GroupMember(character_id="demo"))), r"members\[1\] needs a name"),
         (lambda: Memory(tags=[{"role": "user", "key": "爱好"}]), "value"),
     ],
 )
