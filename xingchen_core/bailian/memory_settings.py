@@ -21,5 +21,12 @@ class MemorySettings(KnowledgeSettings):
         try:
             super()._require_credentials()
         except ConfigurationError as error:
-            text = error.message.replace("knowledge bases", "long-term memory")
-            raise ConfigurationError(text, service=error.service) from None
+            if (self.access_key_id is None) != (self.access_key_secret is None):
+                raise  # half of a pair is what is wrong
+            raise ConfigurationError(
+                "No credentials for Bailian's long-term memory: pass api_key=... or set DASHSCOPE_API_KEY (coding-plan "
+                "keys, sk-sp-..., do not work). An AccessKey with workspace_id=... reaches only the older memory "
+                "bodies. To try without any, run 'python -m xingchen_core.emulator', pass its URL as base_url and any "
+                "text as api_key.",
+                service=error.service,
+            ) from None

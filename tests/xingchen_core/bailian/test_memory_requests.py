@@ -308,6 +308,8 @@ def test_credentials() -> None:
     """Without credentials, or with a key of the coding plan only, the error says what to do."""
     with pytest.raises(ConfigurationError, match=r"long-term memory: pass api_key=.* or set DASHSCOPE_API_KEY"):
         memory.MemorySettings()
+    with pytest.raises(ConfigurationError, match="access_key_secret"):  # half of a pair is what is wrong
+        memory.MemorySettings(access_key_id="testid")
     with pytest.raises(ConfigurationError, match="coding-plan keys, sk-sp-"):
         memory.MemorySettings(api_key="sk-sp-fake")
     with pytest.raises(ConfigurationError, match="region"):
