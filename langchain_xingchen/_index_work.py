@@ -6,7 +6,6 @@ from typing import Any
 
 from langchain_xingchen._index_files import checked_ids, names_of
 from xingchen_core import ConfigurationError, Flow, NotFoundError, XingchenError
-from xingchen_core._locks import ProcessLock
 from xingchen_core.bailian import knowledge
 from xingchen_core.bailian.knowledge_building import Building, NewFile, documents_of, find_all, removal
 
@@ -46,9 +45,9 @@ class IndexWork:
             self.index_id = found.id
         return self.index_id
 
-    def making(self) -> ProcessLock | nullcontext[None]:
+    def making(self) -> Any:
         """Return the lock of whoever may make a knowledge base of this name."""
-        return nullcontext() if self.index_id else ProcessLock(f"bailian knowledge base {self.index_name}")
+        return nullcontext() if self.index_id else self.building.making(self.index_name or "")
 
     def make(self, files: Sequence[NewFile], ids: Ids) -> Flow[list[str]]:
         """Make the knowledge base of files."""

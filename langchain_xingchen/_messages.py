@@ -1,7 +1,7 @@
 """Messages both ways: LangChain's to the services', replies and deltas to LangChain's."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 from langchain_core.messages import (
@@ -113,14 +113,17 @@ def _to_ai_message(answer: Answer, reply: ChatReply, provider: str, usage: Usage
     )
 
 
+_chunk: Callable[..., AIMessageChunk] = AIMessageChunk
+"""By another name, since mypy's plugin for pydantic does not know that the text may stand first."""
+
+
 def to_chunk(delta: ChatDelta, provider: str) -> ChatGenerationChunk:
     """Return a piece of an answer. What is known only at the end is on the last chunk: LangChain concatenates strings
     and adds up numbers that come twice.
     """
     if not (delta.last or delta.reasoning or delta.name or delta.tool_calls or delta.pieces or delta.additional):
         # Nearly every delta. The text stands first, since langchain-core takes a longer way for `content=`.
-        message = AIMessageChunk(delta.text, response_metadata={"model_provider": provider})  # type: ignore[call-arg, misc]
-        return ChatGenerationChunk(message=message)
+        return ChatGenerationChunk(message=_chunk(delta.text, response_metadata={"model_provider": provider}))
     # Calls must be there when the chunk is made: only then does it parse them.
     calls = [
         tool_call_chunk(name=c.name, args=json.dumps(c.arguments, ensure_ascii=False), id=c.id, index=at)

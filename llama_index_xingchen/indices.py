@@ -141,7 +141,8 @@ class BailianIndex(FilledIndex):
         tags = kwargs.pop("tags", ())
         options = {"storage_context": storage_context, "show_progress": show_progress, **kwargs}
         index = cls(index_name=index_name, callback_manager=callback_manager, **options)
-        index.settings.client().run(index._make(*index._of(documents, tags), index_options or {}))
+        with index._building.making(index_name):
+            index.settings.client().run(index._make(*index._of(documents, tags), index_options or {}))
         return index
 
     @classmethod
@@ -159,7 +160,8 @@ class BailianIndex(FilledIndex):
         if transformations:
             raise UnsupportedOperationError("The service cuts documents itself: pass chunking=... (Chunking).")
         index = cls(index_name=index_name, **kwargs)
-        await index.settings.async_client().run(index._make(*index._of(documents, tags), index_options or {}))
+        async with index._building.making(index_name):
+            await index.settings.async_client().run(index._make(*index._of(documents, tags), index_options or {}))
         return index
 
     @classmethod
@@ -178,7 +180,8 @@ class BailianIndex(FilledIndex):
             ConfigurationError: There is a knowledge base of that name, or two files have one name.
         """
         index = cls(index_name=index_name, **kwargs)
-        index.settings.client().run(index._make_of_files(paths, tags, index_options or {}))
+        with index._building.making(index_name):
+            index.settings.client().run(index._make_of_files(paths, tags, index_options or {}))
         return index
 
     @classmethod
@@ -193,7 +196,8 @@ class BailianIndex(FilledIndex):
     ) -> Self:
         """As `from_files`."""
         index = cls(index_name=index_name, **kwargs)
-        await index.settings.async_client().run(index._make_of_files(paths, tags, index_options or {}))
+        async with index._building.making(index_name):
+            await index.settings.async_client().run(index._make_of_files(paths, tags, index_options or {}))
         return index
 
     def as_retriever(self, **kwargs: Any) -> BailianRetriever:

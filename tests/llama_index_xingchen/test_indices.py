@@ -1,8 +1,10 @@
 """`BailianIndex`: making, filling and changing a knowledge base, and what LlamaIndex builds on it."""
 
+import asyncio
 import copy
 import pickle
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +98,30 @@ def test_life_of_an_index(emulator: Emulator, do: Do, credentials: dict[str, Any
     [node] = index.as_retriever().retrieve("早九点")
     do(index, "delete_nodes", [node.node_id])
     assert texts(index, "早九点") == []
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+def test_made_once(emulator: Emulator, connection: dict[str, Any], is_async: bool) -> None:
+    """Of several who make one of the same name at once one does; the service would make each of them one."""
+    documents = [document("退货", "七天内可以退货。")]
+
+    async def make_all() -> list[Any]:
+        making = [BailianIndex.afrom_documents(documents, index_name="新书", **connection) for _ in range(3)]
+        return await asyncio.gather(*making, return_exceptions=True)
+
+    def make(_: int) -> Any:
+        try:
+            return BailianIndex.from_documents(documents, index_name="新书", **connection)
+        except ConfigurationError as error:
+            return error
+
+    if is_async:
+        made = asyncio.run(make_all())
+    else:
+        with ThreadPoolExecutor(3) as pool:
+            made = list(pool.map(make, range(3)))
+    assert sorted(type(each).__name__ for each in made) == ["BailianIndex", "ConfigurationError", "ConfigurationError"]
+    assert [index.name for index in emulator.bailian.knowledge.indexes.values()].count("新书") == 1
 
 
 def test_attached(emulator: Emulator, do: Do, connection: dict[str, Any]) -> None:

@@ -19,6 +19,7 @@ from xingchen_core._errors import (
     NotFoundError,
     XingchenError,
 )
+from xingchen_core._locks import ProcessLock
 from xingchen_core.bailian.knowledge_documents import all_documents, delete_documents
 from xingchen_core.bailian.knowledge_files import delete_file, describe_file
 from xingchen_core.bailian.knowledge_imports import Chunking, IndexSpec, Source, create_index, import_documents
@@ -85,6 +86,12 @@ class Building:
     def __post_init__(self) -> None:
         if self.show_progress and find_spec("tqdm") is None:
             raise ConfigurationError("show_progress=True draws bars by tqdm: pip install tqdm, or pass on_progress=...")
+
+    def making(self, name: str) -> ProcessLock:
+        """Return the lock of whoever makes a knowledge base of this name, for `with` or `async with`: of two at once
+        the service would make two.
+        """
+        return ProcessLock(f"bailian knowledge base {name}")
 
     def refuse_taken(self, name: str) -> Flow[None]:
         """Refuse the name of a knowledge base that is taken, which the service would not."""
