@@ -9,7 +9,9 @@ from typing import Any
 
 PROBE = """
 import json, sys, time
+began = time.process_time()
 import llama_index.core, llama_index.core.program.utils
+core = time.process_time() - began
 
 def packages():
     return {name.partition(".")[0] for name in sys.modules}
@@ -18,14 +20,15 @@ before = packages()
 began = time.process_time()
 from llama_index_xingchen import Xingchen
 took = time.process_time() - began
-print(json.dumps({"took": took, "added": sorted(packages() - before)}))
+print(json.dumps({"share": took / core, "added": sorted(packages() - before)}))
 """
 
 
 def test_it_costs_little_on_top_of_llama_index(tmp_path: Path) -> None:
-    """Items 76 and 77: importing it all, core included, takes less than 50 ms of CPU and no other distribution.
+    """Items 76 and 77: importing it, core included, takes little more than the core, and no other distribution.
 
-    In one of twenty processes, with bytecode as an installed package has it: a busy machine doubles any single one.
+    A twenty-fifth more at most: the item's 50 ms where the core takes 1.25 s, since a time alone would test the machine.
+    In one of ten processes, with bytecode as an installed package has it; `benchmarks/imports.py` has the figures.
     """
     path = os.pathsep.join(entry for entry in sys.path if entry)
     own = {"PYTHONPATH": path, "PYTHONPYCACHEPREFIX": str(tmp_path), "PYTHONDONTWRITEBYTECODE": ""}
@@ -40,4 +43,4 @@ def test_it_costs_little_on_top_of_llama_index(tmp_path: Path) -> None:
         "llama_index_xingchen",
         "xingchen_core",
     ]
-    assert any(measured()["took"] < 0.05 for _ in range(20))
+    assert any(measured()["share"] < 0.04 for _ in range(10))
