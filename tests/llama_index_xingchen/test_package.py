@@ -27,7 +27,7 @@ print(json.dumps({"share": took / core, "added": sorted(packages() - before)}))
 def test_it_costs_little_on_top_of_llama_index(tmp_path: Path) -> None:
     """Items 76 and 77: importing it, core included, takes little more than the core, and no other distribution.
 
-    A twenty-fifth more at most: the item's 50 ms where the core takes 1.25 s, since a time alone would test the machine.
+    A twenty-fifth more at most: the item's 50 ms where the core takes 1.25 s, since a time alone tests the machine.
     In one of ten processes, with bytecode as an installed package has it; `benchmarks/imports.py` has the figures.
     """
     path = os.pathsep.join(entry for entry in sys.path if entry)
