@@ -201,14 +201,14 @@ def stored_message(number: int) -> dict[str, Any]:
 
 
 def retrieved() -> dict[str, Any]:
-    """Return chunks of a knowledge base."""
+    """Return chunks of a knowledge base, no two alike: LlamaIndex drops what says the same."""
     nodes = [
         {
             "score": 0.9 - at / 10,
-            "text": TEXT * 100,
+            "text": f"{at}{TEXT * 100}",
             "metadata": {
                 "_id": f"chunk{at}",
-                "content": TEXT * 100,
+                "content": f"{at}{TEXT * 100}",
                 "doc_id": "file_0",
                 "doc_name": "手册",
                 "title": "退货",

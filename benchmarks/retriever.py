@@ -42,7 +42,7 @@ def asking(who: str, url: str) -> tuple[Callable[[], Any], Callable[[], Any] | N
 
 
 def _floor(framework: str) -> Callable[[], Any]:
-    texts = [TEXT * 100] * CHUNKS
+    texts = [f"{at}{TEXT * 100}" for at in range(CHUNKS)]
     if framework == "langchain":
         from langchain_core.documents import Document
         from langchain_core.retrievers import BaseRetriever
