@@ -48,7 +48,7 @@ bench: .venv/.installed-bench ## what everything costs (docs/performance.md)    
 bench-compare: .venv/.installed-bench ## a short run beside the recorded figures; warns, and fails for no time
 	$(BIN)/python benchmarks --size quick --compare $(ARGS)
 
-bench-record: .venv/.installed-bench ## record the figures anew, on a quiet machine: ten minutes
+bench-record: .venv/.installed-bench ## record the figures anew, on a quiet machine: a quarter of an hour
 	$(BIN)/python benchmarks --record $(ARGS)
 
 docs: ## where the documentation is

@@ -1,6 +1,6 @@
 """All benchmarks, one after another, with the floors measured in the same run.
 
-    python benchmarks                       everything, about ten minutes
+    python benchmarks                       everything, about thirteen minutes
     python benchmarks --only stream calls   some of them
     python benchmarks --size quick --compare
     python benchmarks --record
