@@ -1,8 +1,5 @@
 """The package's errors as LangChain knows them: each is an instance of both trees."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import langchain_core.exceptions as langchain
 
 import xingchen_core as core
@@ -61,13 +58,22 @@ def __getattr__(name: str) -> type[core.XingchenError]:
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
-@contextmanager
-def model_errors() -> Iterator[None]:
-    """Raise the package's errors as LangChain's too, with everything they carry."""
-    try:
-        yield
-    except core.XingchenError as error:
-        kind = model_error_class(type(error))
-        if kind is type(error):
-            raise
-        raise error.as_type(kind) from error.__cause__
+class _ModelErrors:
+    """Raises the package's errors as LangChain's too, with everything they carry."""
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, core.XingchenError):
+            made = model_error_class(type(error))
+            if made is not type(error):
+                raise error.as_type(made) from error.__cause__
+
+
+_MODEL_ERRORS = _ModelErrors()
+
+
+def model_errors() -> _ModelErrors:
+    """Return what raises the package's errors as LangChain's too: one object, since each call of a model needs it."""
+    return _MODEL_ERRORS

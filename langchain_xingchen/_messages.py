@@ -93,24 +93,24 @@ def to_result(reply: ChatReply, provider: str) -> ChatResult:
 
 
 def _to_ai_message(answer: Answer, reply: ChatReply, provider: str, usage: Usage | None) -> AIMessage:
-    return AIMessage(
-        content=answer.text,
-        name=answer.name,
-        additional_kwargs={**_additional(answer.reasoning), **answer.additional},
-        tool_calls=[
+    metadata: dict[str, Any] = {"model_provider": provider}
+    if answer.finish_reason:
+        metadata["finish_reason"] = answer.finish_reason
+    more: dict[str, Any] = {}  # only what is there: each field that is named takes time to check
+    if answer.name:
+        more["name"] = answer.name
+    if answer.reasoning or answer.additional:
+        more["additional_kwargs"] = {**_additional(answer.reasoning), **answer.additional}
+    if answer.tool_calls:
+        more["tool_calls"] = [
             create_tool_call(name=c.name, args=c.arguments, id=c.id) for c in answer.tool_calls if c.written is None
-        ],
-        invalid_tool_calls=[
+        ]
+        more["invalid_tool_calls"] = [
             invalid_tool_call(name=c.name, args=c.written, id=c.id) for c in answer.tool_calls if c.written is not None
-        ],
-        usage_metadata=_usage(usage),
-        response_metadata={
-            "model_provider": provider,
-            **_finish(answer.finish_reason),
-            **reply.metadata,
-            **answer.metadata,
-        },
-    )
+        ]
+    if usage is not None:
+        more["usage_metadata"] = _usage(usage)
+    return AIMessage(content=answer.text, response_metadata={**metadata, **reply.metadata, **answer.metadata}, **more)
 
 
 _chunk: Callable[..., AIMessageChunk] = AIMessageChunk
@@ -119,11 +119,11 @@ _chunk: Callable[..., AIMessageChunk] = AIMessageChunk
 
 def to_chunk(delta: ChatDelta, provider: str) -> ChatGenerationChunk:
     """Return a piece of an answer. What is known only at the end is on the last chunk: LangChain concatenates strings
-    and adds up numbers that come twice.
+    and adds up numbers that come twice. So is the provider, which tells how blocks are to be read: text has none.
     """
     if not (delta.last or delta.reasoning or delta.name or delta.tool_calls or delta.pieces or delta.additional):
         # Nearly every delta. The text stands first, since langchain-core takes a longer way for `content=`.
-        return ChatGenerationChunk(message=_chunk(delta.text, response_metadata={"model_provider": provider}))
+        return ChatGenerationChunk(message=_chunk(delta.text))
     # Calls must be there when the chunk is made: only then does it parse them.
     calls = [
         tool_call_chunk(name=c.name, args=json.dumps(c.arguments, ensure_ascii=False), id=c.id, index=at)

@@ -16,6 +16,7 @@ from langchain_xingchen._model_messages import to_model_messages
 from xingchen_core import Call, ChatDelta, ChatReply, Flow, StreamCall, bailian
 from xingchen_core.bailian import BailianSettings, ModelParameters, ModelRequest
 from xingchen_core.bailian.model_parameters import thinks
+from xingchen_core.chat import parameters_of
 
 if TYPE_CHECKING:  # named in annotations only: not loaded before it is used
     from langchain_core.tools import BaseTool
@@ -119,10 +120,10 @@ class ChatBailian(XingchenChatModel, ModelParameters, BailianSettings):
             kwargs["model"] = kwargs.pop("model_name")
         if stop is not None:
             kwargs["stop"] = stop
-        fields = {name: getattr(self, name) for name in ModelParameters.model_fields} | kwargs
-        if fields["tools"] is not None:
-            fields["tools"] = [convert_to_openai_tool(tool) for tool in fields["tools"]]
-            fields["tool_choice"] = _tool_choice(fields["tool_choice"], fields["tools"])
+        fields = parameters_of(self, ModelParameters) | kwargs
+        if (tools := fields.get("tools")) is not None:
+            fields["tools"] = [convert_to_openai_tool(tool) for tool in tools]
+            fields["tool_choice"] = _tool_choice(fields.get("tool_choice"), fields["tools"])
         return ModelRequest(**fields, messages=to_model_messages(messages))
 
     def bind_tools(

@@ -16,6 +16,7 @@ from langchain_xingchen._messages import to_messages
 from xingchen_core import Call, ChatDelta, ChatReply, Flow, StreamCall
 from xingchen_core.bailian import AppParameters, AppRequest, BailianSettings, apps
 from xingchen_core.bailian.app_models import without_tokens
+from xingchen_core.chat import parameters_of
 
 WORKFLOW_EVENT = "bailian_workflow_message"
 
@@ -108,7 +109,7 @@ class ChatBailianApp(XingchenChatModel, AppParameters, BailianSettings):
             kwargs["model"] = kwargs.pop("model_name")
         if stop is not None:
             kwargs["stop"] = stop
-        fields = {name: getattr(self, name) for name in AppParameters.model_fields} | kwargs
+        fields = parameters_of(self, AppParameters) | kwargs
         return AppRequest(**fields, messages=to_messages(messages))
 
     def _take_events(self, delta: ChatDelta) -> Events | None:

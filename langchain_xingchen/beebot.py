@@ -9,6 +9,7 @@ from langchain_xingchen._base import MODEL_CONFIG, XingchenChatModel
 from langchain_xingchen._errors import model_errors
 from langchain_xingchen._messages import to_messages
 from xingchen_core import Call, ChatDelta, ChatReply, ConfigurationError, Flow, StreamCall, beebot
+from xingchen_core.chat import parameters_of
 from xingchen_core._config import ACCESS_KEY_VARIABLES
 from xingchen_core.beebot import BeebotParameters, BeebotRequest, BeebotSettings, Suggestion
 
@@ -91,8 +92,8 @@ class ChatBeebot(XingchenChatModel, BeebotParameters, BeebotSettings):
             kwargs["model"] = kwargs.pop("model_name")
         if stop is not None:
             kwargs["stop"] = stop
-        fields = {name: getattr(self, name) for name in BeebotParameters.model_fields} | kwargs
-        utterance = beebot.newest_question(to_messages(messages), has_session=fields["session_id"] is not None)
+        fields = parameters_of(self, BeebotParameters) | kwargs
+        utterance = beebot.newest_question(to_messages(messages), has_session=fields.get("session_id") is not None)
         return BeebotRequest(**fields, utterance=utterance)
 
     def welcome(self, *, session_id: str | None = None) -> str:

@@ -24,6 +24,7 @@ from xingchen_core import (
 )
 from xingchen_core.characters import CharacterParameters, ChatRequest, Function, XingchenSettings
 from xingchen_core.characters.models import DEFAULT_MODEL, WHO
+from xingchen_core.chat import parameters_of
 
 if TYPE_CHECKING:  # named in annotations only: neither is loaded before it is used
     from langchain_core.tools import BaseTool
@@ -86,8 +87,11 @@ class ChatXingchen(XingchenChatModel, CharacterParameters, XingchenSettings):
         return kwargs.get("model") or kwargs.get("model_name") or self.model or DEFAULT_MODEL
 
     def _is_stateful(self, kwargs: dict[str, Any]) -> bool:
-        stateful = ("platform_history", "enable_long_term_memory", "regenerate")
-        return any(kwargs.get(name, getattr(self, name, False)) for name in stateful)
+        return bool(
+            kwargs.get("platform_history", self.platform_history)
+            or kwargs.get("enable_long_term_memory", self.enable_long_term_memory)
+            or kwargs.get("regenerate")
+        )
 
     def _chat(self, messages: list[BaseMessage], stop: list[str] | None, **kwargs: Any) -> Flow[Call[ChatReply]]:
         request = yield from characters.with_speaker(self._request(messages, stop, **kwargs))
@@ -109,12 +113,12 @@ class ChatXingchen(XingchenChatModel, CharacterParameters, XingchenSettings):
             kwargs["function_choice"] = _function_choice(choice, kwargs.get("functions") or [])
         if stop is not None:
             kwargs["stop"] = stop
-        fields = {name: getattr(self, name) for name in CharacterParameters.model_fields}
+        fields = parameters_of(self, CharacterParameters)
         if any(kwargs.get(name) is not None for name in WHO):
             fields |= dict.fromkeys(WHO)  # a call that names another character means that one
         fields |= kwargs
-        if fields["user_id"] is None:
-            if fields["platform_history"]:
+        if fields.get("user_id") is None:
+            if fields.get("platform_history"):
                 raise ConfigurationError(
                     "platform_history=True needs user_id: the platform keeps one history per character and user."
                 )

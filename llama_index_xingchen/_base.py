@@ -27,6 +27,7 @@ from llama_index_xingchen._observed import observed_async_stream, observed_strea
 from llama_index_xingchen._structured import ObjectReader, SchemaParser, aobjects, objects, tell_prediction, told_object
 from xingchen_core import Call, ChatDelta, ChatReply, Flow, StreamCall
 from xingchen_core._config import ConnectionSettings, plain_timeout
+from xingchen_core.chat import parameters_of
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -146,8 +147,7 @@ class XingchenLLM(LLM, ConnectionSettings):
                 f"{type(self).__name__} got an unexpected keyword for a call: {', '.join(sorted(unknown))}. What "
                 "shapes the answer may be given per call; how to reach the service belongs in the constructor."
             )
-        ours = type(self).model_fields
-        fields = {name: getattr(self, name) for name in request.model_fields if name in ours} | given
+        fields = parameters_of(self, request) | given
         return fields | {"model_kwargs": {**additional, **fields["model_kwargs"]}}
 
     def _prompted(self, messages: Sequence[ChatMessage]) -> Sequence[ChatMessage]:

@@ -112,5 +112,5 @@ class Beebot(XingchenLLM, BeebotParameters, BeebotSettings):
 
     def _request(self, messages: Sequence[ChatMessage], **kwargs: Any) -> BeebotRequest:
         fields = self._fields(BeebotParameters, kwargs)
-        utterance = beebot.newest_question(to_messages(messages), has_session=fields["session_id"] is not None)
+        utterance = beebot.newest_question(to_messages(messages), has_session=fields.get("session_id") is not None)
         return BeebotRequest(**fields, utterance=utterance)

@@ -112,8 +112,8 @@ class Xingchen(FunctionCallingXingchenLLM, CharacterParameters, XingchenSettings
         fields = self._fields(ChatRequest, kwargs)
         if any(kwargs.get(name) is not None for name in WHO):
             fields |= {name: kwargs.get(name) for name in WHO}  # a call that names another character means that one
-        if fields["user_id"] is None:
-            if fields["platform_history"]:
+        if fields.get("user_id") is None:
+            if fields.get("platform_history"):
                 raise ConfigurationError(
                     "platform_history=True needs user_id: the platform keeps one history per character and user."
                 )

@@ -35,8 +35,12 @@ class BearerAuth(httpx.Auth):
 
     def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
         """Set the header and send."""
-        request.headers["Authorization"] = f"Bearer {self._api_key.get_secret_value()}"
+        self.sign(request)
         yield request
+
+    def sign(self, request: httpx.Request) -> None:
+        """Set the header."""
+        request.headers["Authorization"] = f"Bearer {self._api_key.get_secret_value()}"
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from tenacity import AsyncRetrying, Retrying
 from xingchen_core import _http
 from xingchen_core._call import Call, Flow, Listing, Page, Pause, Request, StreamCall, Work
 from xingchen_core._errors import XingchenError
-from xingchen_core._exchange import BAD_SHAPE, Exchange, Reading, is_event_stream, misshapen
+from xingchen_core._exchange import BAD_SHAPE, Attempt, Exchange, Reading, is_event_stream, misshapen
 from xingchen_core._retry import FirstAttempt
 
 T = TypeVar("T")
@@ -98,7 +98,7 @@ class Client(Exchange):
 
     def _attempt(self, call: Call[T], limits: httpx.Timeout | None = None) -> T:
         client = self._http_client(call)
-        with self._logged(call), self._translated():
+        with Attempt(self, call):
             response = client.send(self._request(call, client, limits or self._timeout), auth=self._auth_of(call))
             return self._read(call, response)
 
@@ -128,7 +128,7 @@ class Client(Exchange):
     def _open(self, call: StreamCall[T]) -> _Opened[T]:
         client = self._http_client(call)
         reading = Reading(self, call)
-        with self._logged(call), self._breaking(reading):
+        with Attempt(self, call, reading):
             response = client.send(
                 self._request(call, client, self._stream_timeout, stream=True), auth=self._auth_of(call), stream=True
             )
@@ -158,7 +158,7 @@ class Client(Exchange):
         with lock, closing(response):
             try:
                 yield None  # type: ignore[misc]  # consumed by stream()
-                with self._breaking(reading):
+                with Attempt(self, reading=reading):
                     yield from first
                     decode, read = reading.decode, reading.reader.read
                     for chunk in chunks:  # as `reading.feed` does, but nothing is made: this runs once per token
@@ -172,7 +172,7 @@ class Client(Exchange):
                                 yield result
                         if events:
                             reading.since = time.monotonic()
-                with self._breaking(reading):
+                with Attempt(self, reading=reading):
                     yield from reading.end()
             except GeneratorExit:
                 response.close()
@@ -250,7 +250,7 @@ class AsyncClient(Exchange):
 
     async def _attempt(self, call: Call[T], limits: httpx.Timeout | None = None) -> T:
         client = await self._http_client(call)
-        with self._logged(call), self._translated():
+        with Attempt(self, call):
             response = await client.send(self._request(call, client, limits or self._timeout), auth=self._auth_of(call))
             return self._read(call, response)
 
@@ -279,7 +279,7 @@ class AsyncClient(Exchange):
     async def _open(self, call: StreamCall[T]) -> _AsyncOpened[T]:
         client = await self._http_client(call)
         reading = Reading(self, call)
-        with self._logged(call), self._breaking(reading):
+        with Attempt(self, call, reading):
             request = self._request(call, client, self._stream_timeout, stream=True)
             response = await client.send(request, auth=self._auth_of(call), stream=True)
             try:
@@ -308,7 +308,7 @@ class AsyncClient(Exchange):
         async with lock, aclosing(response):
             try:
                 yield None  # type: ignore[misc]  # consumed by stream()
-                with self._breaking(reading):
+                with Attempt(self, reading=reading):
                     for one in first:
                         yield one
                     decode, read = reading.decode, reading.reader.read
@@ -323,7 +323,7 @@ class AsyncClient(Exchange):
                                 yield result
                         if events:
                             reading.since = time.monotonic()
-                with self._breaking(reading):
+                with Attempt(self, reading=reading):
                     for result in reading.end():
                         yield result
             except (GeneratorExit, asyncio.CancelledError):

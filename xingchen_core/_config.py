@@ -209,19 +209,21 @@ class ConnectionSettings(BaseModel):
 
     def client(self) -> "Client":
         """Return the client of this object; it is made on first use and costs no connection of its own."""
-        if self._client is None:
+        client = self._client
+        if client is None:
             from xingchen_core._client import Client
 
-            self._client = Client(self)
-        return self._client
+            self._client = client = Client(self)
+        return client
 
     def async_client(self) -> "AsyncClient":
         """Return the async client of this object, for any running event loop."""
-        if self._async_client is None:
+        client = self._async_client
+        if client is None:
             from xingchen_core._client import AsyncClient
 
-            self._async_client = AsyncClient(self)
-        return self._async_client
+            self._async_client = client = AsyncClient(self)
+        return client
 
     def close(self) -> None:
         """Give back the shared HTTP client; it is closed when nobody else uses it. A client of yours is left alone."""

@@ -4,7 +4,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from functools import lru_cache
 from itertools import chain
 from typing import Any, Generic, TypeVar
@@ -14,6 +14,7 @@ import httpx
 from pydantic_core import from_json, to_json
 
 from xingchen_core import _http
+from xingchen_core._auth import BearerAuth
 from xingchen_core._call import Call, Request, StreamCall
 from xingchen_core._config import ConnectionSettings
 from xingchen_core._errors import (
@@ -64,9 +65,15 @@ class Exchange:
         self._lock = settings.chat_lock or ProcessLock
         self._injected = settings.http_client
         self._injected_async = settings.http_async_client
+        self._bearer = self._auth if isinstance(self._auth, BearerAuth) else None
+        self._keys: dict[str, _http.HttpKey] = {}
+        self._known_headers: dict[tuple[Any, ...], httpx.Headers] = {}
 
     def _key(self, call: Request) -> _http.HttpKey:
-        return _http.HttpKey(self._origin_of(call), self._proxy, tuple(self._timeout.as_dict().values()))
+        origin = self._origin_of(call)
+        if (known := self._keys.get(origin)) is None:
+            known = self._keys[origin] = _http.HttpKey(origin, self._proxy, tuple(self._timeout.as_dict().values()))
+        return known
 
     def _origin_of(self, call: Request) -> str:
         return call.origin or self._origins.get(call.service, self._origin)
@@ -76,43 +83,85 @@ class Exchange:
     ) -> httpx.Request:
         if call.renew is not None:
             call = call.renew()
-        headers = _named(call.headers) if call.content is not None else {**self._headers, **_named(call.headers)}
         content = call.content
         if call.form is not None:
             content = urlencode(sorted(call.form.items())).encode()
-            headers["content-type"] = ("Content-Type", "application/x-www-form-urlencoded")
         elif call.json is not None:
             content = _json(call.json)
+        url = (_url if call.shown_path is None else httpx.URL)(self._origin_of(call) + call.path)
+        if client is self._injected or client is self._injected_async:  # whose own settings count, too
+            headers = list(self._headers_of(call, stream).values())
+            request = client.build_request(
+                call.method, url, params=call.query or None, headers=headers, content=content, timeout=timeout
+            )
+        else:
+            request = self._own_request(call, client, url, content, timeout, stream)
+        if self._bearer is not None and call.is_signed:
+            self._bearer.sign(request)
+        return request
+
+    def _headers_of(self, call: Request, stream: bool) -> "_Headers":
+        headers = _named(call.headers) if call.content is not None else {**self._headers, **_named(call.headers)}
+        if call.form is not None:
+            headers["content-type"] = ("Content-Type", "application/x-www-form-urlencoded")
+        elif call.json is not None:
             headers["content-type"] = ("Content-Type", "application/json")
         headers["accept"] = ("Accept", "text/event-stream" if stream else "application/json")
         if stream:
             headers["accept-encoding"] = _UNCOMPRESSED
-        url = (_url if call.shown_path is None else httpx.URL)(self._origin_of(call) + call.path)
-        params = call.query or None
-        if client is self._injected or client is self._injected_async:  # whose own settings count, too
-            sent = list(headers.values())
-            return client.build_request(call.method, url, params=params, headers=sent, content=content, timeout=timeout)
-        # A client of ours adds nothing but its headers: what httpx takes a tenth of a call for is known beforehand.
-        sent = list({**_own_headers(client), **headers}.values())
-        limits = {"timeout": timeout.as_dict()}
-        return httpx.Request(call.method, url, params=params, headers=sent, content=content, extensions=limits)
+        return headers
 
-    @contextmanager
-    def _translated(self) -> Iterator[None]:
-        """Turn httpx's exceptions into ours. No URL goes into a message: it can carry a token."""
-        try:
-            yield
-        except httpx.LocalProtocolError:
-            raise ConfigurationError(  # from None: the text below has the whole header, which can be a key
+    def _own_request(
+        self,
+        call: Request,
+        client: httpx.Client | httpx.AsyncClient,
+        url: httpx.URL,
+        content: bytes | None,
+        timeout: httpx.Timeout,
+        stream: bool,
+    ) -> httpx.Request:
+        """Return the request that `client.build_request` would make, were it asked: a client of ours adds only headers.
+
+        What httpx takes a tenth of a call for is known beforehand, and for bodies of JSON the same for each call.
+        """
+        limits = {"timeout": timeout.as_dict()}
+        if call.json is None or call.query:
+            sent = list({**_own_headers(client), **self._headers_of(call, stream)}.values())
+            return httpx.Request(
+                call.method, url, params=call.query or None, headers=sent, content=content, extensions=limits
+            )
+        kind = (url.netloc, stream, *call.headers.items())
+        headers = self._known_headers.get(kind)
+        if headers is None:
+            host = {"host": ("Host", url.netloc.decode("ascii"))}
+            sent = {**host, **_own_headers(client), **self._headers_of(call, stream)}
+            headers = httpx.Headers(list(sent.values()))
+            if len(self._known_headers) == _KINDS:  # headers of a call that are never the same
+                self._known_headers.clear()
+            self._known_headers[kind] = headers
+        body = content or b""
+        request = httpx.Request(call.method, url, headers=headers, stream=httpx.ByteStream(body), extensions=limits)
+        request.headers["Content-Length"] = str(len(body))
+        request.read()  # so that hooks find `content`, as in requests that httpx makes
+        return request
+
+    def _translated(self, error: BaseException) -> BaseException:
+        """Return what an exception of an attempt is to callers. No URL goes into a message: it can carry a token."""
+        if isinstance(error, httpx.LocalProtocolError):
+            made = ConfigurationError(
                 "The request cannot be written as HTTP: look for line breaks in the headers of your HTTP client.",
                 service=self._service.name,
-            ) from None
-        except httpx.RequestError as error:
+            )
+            made.__suppress_context__ = True  # its text has the whole header, which can be a key
+            return made
+        if isinstance(error, httpx.RequestError):
             hide_url(error)
-            raise self._from_httpx(error) from error
-        except XingchenError as error:
+            made = self._from_httpx(error)
+            made.__cause__ = error
+            return made
+        if isinstance(error, XingchenError):
             error.service = error.service or self._service.name
-            raise
+        return error
 
     def _from_httpx(self, error: httpx.RequestError) -> XingchenError:
         service = self._service.name
@@ -202,37 +251,57 @@ class Exchange:
         except APIResponseError:
             pass  # neither JSON nor events: a page of some proxy
 
-    @contextmanager
-    def _logged(self, call: Request) -> Iterator[None]:
-        """Write one debug line per attempt. Neither bodies nor query: they hold what people said."""
-        if call.shown_path is not None:
-            hide_paths_like(call.shown_path)
-        outcome: object = "ok"
-        try:
-            yield
-        except BaseException as error:
-            outcome = type(error).__name__
-            raise
-        finally:
-            logger.debug("%s %s %s: %s", self._service.name, call.method, call.shown_path or call.path, outcome)
-
-    @contextmanager
-    def _breaking(self, reading: "Reading[Any]") -> Iterator[None]:
-        """Keep what was said on the error that ended the stream; ignore trouble after the end of the answer."""
-        try:
-            with self._translated():
-                yield
-        except XingchenError as error:
-            if reading.reader.finished and isinstance(error, APIConnectionError):
-                return
-            error.partial_text = error.partial_text or reading.reader.text
-            raise
-
     def _policy(self, call: Request, first: FirstAttempt) -> dict[str, Any]:
         return policy(call, self._max_retries, first.spent)
 
     def _auth_of(self, call: Request) -> httpx.Auth | None:
-        return self._auth if call.is_signed else None
+        """Return what signs a request while it is sent; a bearer key stands in it from the start."""
+        return self._auth if call.is_signed and self._bearer is None else None
+
+
+class Attempt:
+    """Stands around an attempt, or a part of one: what goes wrong inside is raised as one of our errors.
+
+    A class, since making a generator into a context manager takes longer, twice in each call.
+    """
+
+    __slots__ = ("_call", "_exchange", "_reading")
+
+    def __init__(self, exchange: Exchange, call: Request | None = None, reading: "Reading[Any] | None" = None) -> None:
+        """Remember what is tried.
+
+        Args:
+            exchange: Who tries.
+            call: To write one debug line about. Neither bodies nor query are in it: they hold what people said.
+            reading: To keep what was said on the error that ended a stream; and trouble after the end of the answer is
+                none.
+        """
+        self._exchange = exchange
+        self._call = call
+        self._reading = reading
+
+    def __enter__(self) -> None:
+        if self._call is not None and self._call.shown_path is not None:
+            hide_paths_like(self._call.shown_path)
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> bool:
+        told = error and self._told(error)
+        if (call := self._call) is not None:
+            outcome = "ok" if told is None else type(told).__name__
+            service = self._exchange._service.name
+            logger.debug("%s %s %s: %s", service, call.method, call.shown_path or call.path, outcome)
+        if told is not None and told is not error:
+            raise told
+        return told is None
+
+    def _told(self, error: BaseException) -> BaseException | None:
+        told = self._exchange._translated(error)
+        if self._reading is not None and isinstance(told, XingchenError):
+            reader = self._reading.reader
+            if reader.finished and isinstance(told, APIConnectionError):
+                return None
+            told.partial_text = told.partial_text or reader.text
+        return told
 
 
 def _json(body: Any) -> bytes:
@@ -261,6 +330,9 @@ _UNCOMPRESSED = ("Accept-Encoding", "identity")
 def _named(*headers: Mapping[str, str]) -> _Headers:
     return {name.lower(): (name, value) for given in headers for name, value in given.items()}
 
+
+_KINDS = 64
+"""So many kinds of requests of one client have their headers kept."""
 
 _default_headers: _Headers = {}
 

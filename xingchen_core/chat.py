@@ -190,6 +190,12 @@ async def aone_delta(reply: ChatReply) -> AsyncGenerator[ChatDelta]:
         yield delta
 
 
+def parameters_of(settings: BaseModel, parameters: type[BaseModel]) -> dict[str, Any]:
+    """Return which of a request's parameters an object sets. What is None is left out: to check it would take time."""
+    values = settings.__dict__
+    return {name: value for name in parameters.model_fields if (value := values.get(name)) is not None}
+
+
 def estimate_tokens(text: str) -> int:
     """Estimate the tokens of a text: one for each Chinese character, one for four of any other.
 
@@ -271,5 +277,7 @@ def _overlap(text: str, stop: str) -> int:
 
 def cut(text: str, stop: Sequence[str] | None) -> tuple[str, bool]:
     """Return `text` up to the first stop sequence, and whether there was one."""
-    cutter = StopCutter(stop or ())
+    if not stop:
+        return text, False
+    cutter = StopCutter(stop)
     return cutter.feed(text) + cutter.flush(), cutter.stopped

@@ -53,9 +53,11 @@ class ReceivedAnswers:
             text: The answer.
             metadata: Of the answer, as in replies.
         """
-        ids = {name: metadata[name] for name in _IDS if metadata.get(name)}
-        if not text.strip() or metadata.get("is_saved") is False or not {"message_id", "character_id"} <= ids.keys():
+        if not metadata.get("message_id") or not metadata.get("character_id") or metadata.get("is_saved") is False:
             return
+        if not text or text.isspace():
+            return
+        ids = {name: value for name in _IDS if (value := metadata.get(name))}
         key = (account, ids["character_id"], ids["user_id"])
         with self._lock:
             answers = self._answers.setdefault(key, [])

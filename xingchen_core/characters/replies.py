@@ -73,7 +73,10 @@ def _answer(
         reasoning=thought,
         tool_calls=calls,
         finish_reason="stop" if stopped else message.get("finishReason") or choice.get("stopReason"),
-        metadata=_moderation(message.get("meta"), request) | _speaker_metadata(message, request),
+        metadata={
+            **_moderation(message.get("meta"), request),
+            **({} if request.group is None else given(speaker=_speaker(message, request))),
+        },
     )
 
 
@@ -101,10 +104,6 @@ def _speaker(message: dict[str, Any], request: ChatRequest) -> str | None:
     return message.get("name") or request.group.speaker
 
 
-def _speaker_metadata(message: dict[str, Any], request: ChatRequest) -> dict[str, Any]:
-    return given(speaker=_speaker(message, request))
-
-
 def _function_call(call: dict[str, Any] | None, stem: str, first: int = 0) -> tuple[str, tuple[ToolCall, ...]]:
     """Return thought and calls. The service gives no ids: ours are made of the request's (`stem`) and counted from
     `first`, so that they are the same however the answer was read.
@@ -129,17 +128,18 @@ def read_usage(usage: dict[str, Any] | None) -> Usage | None:
     """`userTokens` is part of `inputTokens`, so it is a detail and not added."""
     if not usage:
         return None
+    of_user, of_plugins = usage.get("userTokens"), usage.get("pluginTokens")
     return Usage(
         int(usage.get("inputTokens") or 0),
         int(usage.get("outputTokens") or 0),
-        input_details=given(user_tokens=usage.get("userTokens") or None),
-        output_details=given(plugin_tokens=usage.get("pluginTokens") or None),
+        {"user_tokens": of_user} if of_user else {},
+        {"plugin_tokens": of_plugins} if of_plugins else {},
     )
 
 
 def _metadata(data: dict[str, Any], request: ChatRequest) -> dict[str, Any]:
     context = data.get("context") or {}
-    metadata = {name: context[key] for key, name in CONTEXT_NAMES.items() if context.get(key) is not None}
+    metadata = {name: value for key, name in CONTEXT_NAMES.items() if (value := context.get(key)) is not None}
     # The ids a regeneration needs have two spellings each, by SDK.
     metadata |= given(
         answer_id=context.get("answerId") or context.get("messageId"),
