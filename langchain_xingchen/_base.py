@@ -4,7 +4,9 @@ import asyncio
 import sys
 import threading
 from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import Future
 from contextlib import aclosing, closing
+from functools import lru_cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -265,16 +267,28 @@ async def loaded_async_client(settings: ConnectionSettings) -> "AsyncClient":
 
     A process's first one imports httpx: a tenth of a second not to be taken from the loop.
     """
-    if "xingchen_core._client" not in sys.modules:
-        loop = asyncio.get_running_loop()
-        loaded = loop.create_future()
-
-        def load() -> None:
-            try:
-                import_module("xingchen_core._client")
-            finally:
-                loop.call_soon_threadsafe(loaded.set_result, None)
-
-        threading.Thread(target=load).start()  # not the loop's executor, whose threads would stay
-        await loaded
+    if not (loading := _loading()).done():
+        await asyncio.wrap_future(loading)
     return settings.async_client()
+
+
+@lru_cache(maxsize=1)
+def _loading() -> "Future[None]":
+    """Begin to import, once however many tasks ask; the result tells that it is done, or the exception why not."""
+    loaded: Future[None] = Future()
+    loaded.set_running_or_notify_cancel()  # a task that is cancelled while it waits must not end it for the others
+
+    def load() -> None:
+        try:
+            for name in ("xingchen_core._client", "httpcore"):  # httpx loads the latter with the first of its clients
+                import_module(name)
+        except BaseException as error:
+            loaded.set_exception(error)
+        else:
+            loaded.set_result(None)
+
+    if "xingchen_core._client" in sys.modules:
+        loaded.set_result(None)
+    else:
+        threading.Thread(target=load).start()  # not the loop's executor, whose threads would stay
+    return loaded

@@ -43,3 +43,32 @@ def test_nothing_blocks_the_loop(emulator: Emulator, asked: str, answer: str) ->
     done = subprocess.run(command, capture_output=True, check=False, encoding="utf-8")
     assert (done.returncode, done.stderr) == (0, "")
     assert answer in done.stdout
+
+
+MANY = """
+import asyncio, sys, threading
+from langchain_xingchen import ChatXingchen
+from xingchen_core.characters import Character
+
+model = ChatXingchen(
+    character=Character(name="小婉", content="你是小婉。"), api_key="test-key", base_url=sys.argv[1]
+)
+started, start = [], threading.Thread.start
+threading.Thread.start = lambda thread: (started.append(thread), start(thread))
+
+async def main():
+    tasks = [asyncio.create_task(model.ainvoke("你好")) for _ in range(20)]
+    await asyncio.sleep(0)
+    tasks[0].cancel()
+    answers = await asyncio.gather(*tasks, return_exceptions=True)
+    print(len(started), [type(answer).__name__ for answer in answers] == ["CancelledError"] + ["AIMessage"] * 19)
+
+asyncio.run(main())
+"""
+
+
+def test_many_first_requests_load_once(emulator: Emulator) -> None:
+    """Requests that begin together wait for one thread; one of them that is cancelled meanwhile spoils it for none."""
+    command = [sys.executable, "-c", MANY, emulator.url]
+    done = subprocess.run(command, capture_output=True, check=False, encoding="utf-8")
+    assert (done.returncode, done.stderr, done.stdout) == (0, "", "1 True\n")
