@@ -282,7 +282,7 @@ def _loading() -> "Future[None]":
         try:
             for name in ("xingchen_core._client", "httpcore"):  # httpx loads the latter with the first of its clients
                 import_module(name)
-        except BaseException as error:
+        except Exception as error:  # noqa: BLE001  handed to everybody who waits
             loaded.set_exception(error)
         else:
             loaded.set_result(None)

@@ -9,9 +9,9 @@ from langchain_xingchen._base import MODEL_CONFIG, XingchenChatModel
 from langchain_xingchen._errors import model_errors
 from langchain_xingchen._messages import to_messages
 from xingchen_core import Call, ChatDelta, ChatReply, ConfigurationError, Flow, StreamCall, beebot
-from xingchen_core.chat import parameters_of
 from xingchen_core._config import ACCESS_KEY_VARIABLES
 from xingchen_core.beebot import BeebotParameters, BeebotRequest, BeebotSettings, Suggestion
+from xingchen_core.chat import parameters_of
 
 
 class ChatBeebot(XingchenChatModel, BeebotParameters, BeebotSettings):

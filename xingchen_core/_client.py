@@ -13,7 +13,7 @@ from tenacity import AsyncRetrying, Retrying
 from xingchen_core import _http
 from xingchen_core._call import Call, Flow, Listing, Page, Pause, Request, StreamCall, Work
 from xingchen_core._errors import XingchenError
-from xingchen_core._exchange import BAD_SHAPE, Attempt, Exchange, Reading, is_event_stream, misshapen
+from xingchen_core._exchange import BAD_SHAPE, Attempt, Exchange, Reading, StreamPart, is_event_stream, misshapen
 from xingchen_core._retry import FirstAttempt
 
 T = TypeVar("T")
@@ -128,7 +128,7 @@ class Client(Exchange):
     def _open(self, call: StreamCall[T]) -> _Opened[T]:
         client = self._http_client(call)
         reading = Reading(self, call)
-        with Attempt(self, call, reading):
+        with StreamPart(self, reading, call):
             response = client.send(
                 self._request(call, client, self._stream_timeout, stream=True), auth=self._auth_of(call), stream=True
             )
@@ -158,7 +158,7 @@ class Client(Exchange):
         with lock, closing(response):
             try:
                 yield None  # type: ignore[misc]  # consumed by stream()
-                with Attempt(self, reading=reading):
+                with StreamPart(self, reading):
                     yield from first
                     decode, read = reading.decode, reading.reader.read
                     for chunk in chunks:  # as `reading.feed` does, but nothing is made: this runs once per token
@@ -172,7 +172,7 @@ class Client(Exchange):
                                 yield result
                         if events:
                             reading.since = time.monotonic()
-                with Attempt(self, reading=reading):
+                with StreamPart(self, reading):
                     yield from reading.end()
             except GeneratorExit:
                 response.close()
@@ -279,7 +279,7 @@ class AsyncClient(Exchange):
     async def _open(self, call: StreamCall[T]) -> _AsyncOpened[T]:
         client = await self._http_client(call)
         reading = Reading(self, call)
-        with Attempt(self, call, reading):
+        with StreamPart(self, reading, call):
             request = self._request(call, client, self._stream_timeout, stream=True)
             response = await client.send(request, auth=self._auth_of(call), stream=True)
             try:
@@ -308,7 +308,7 @@ class AsyncClient(Exchange):
         async with lock, aclosing(response):
             try:
                 yield None  # type: ignore[misc]  # consumed by stream()
-                with Attempt(self, reading=reading):
+                with StreamPart(self, reading):
                     for one in first:
                         yield one
                     decode, read = reading.decode, reading.reader.read
@@ -323,7 +323,7 @@ class AsyncClient(Exchange):
                                 yield result
                         if events:
                             reading.since = time.monotonic()
-                with Attempt(self, reading=reading):
+                with StreamPart(self, reading):
                     for result in reading.end():
                         yield result
             except (GeneratorExit, asyncio.CancelledError):

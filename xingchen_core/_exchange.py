@@ -90,9 +90,13 @@ class Exchange:
             content = _json(call.json)
         url = (_url if call.shown_path is None else httpx.URL)(self._origin_of(call) + call.path)
         if client is self._injected or client is self._injected_async:  # whose own settings count, too
-            headers = list(self._headers_of(call, stream).values())
             request = client.build_request(
-                call.method, url, params=call.query or None, headers=headers, content=content, timeout=timeout
+                call.method,
+                url,
+                params=call.query or None,
+                headers=list(self._headers_of(call, stream).values()),
+                content=content,
+                timeout=timeout,
             )
         else:
             request = self._own_request(call, client, url, content, timeout, stream)
@@ -126,9 +130,14 @@ class Exchange:
         """
         limits = {"timeout": timeout.as_dict()}
         if call.json is None or call.query:
-            sent = list({**_own_headers(client), **self._headers_of(call, stream)}.values())
+            every = {**_own_headers(client), **self._headers_of(call, stream)}
             return httpx.Request(
-                call.method, url, params=call.query or None, headers=sent, content=content, extensions=limits
+                call.method,
+                url,
+                params=call.query or None,
+                headers=list(every.values()),
+                content=content,
+                extensions=limits,
             )
         kind = (url.netloc, stream, *call.headers.items())
         headers = self._known_headers.get(kind)
@@ -148,12 +157,12 @@ class Exchange:
     def _translated(self, error: BaseException) -> BaseException:
         """Return what an exception of an attempt is to callers. No URL goes into a message: it can carry a token."""
         if isinstance(error, httpx.LocalProtocolError):
-            made = ConfigurationError(
+            refused = ConfigurationError(
                 "The request cannot be written as HTTP: look for line breaks in the headers of your HTTP client.",
                 service=self._service.name,
             )
-            made.__suppress_context__ = True  # its text has the whole header, which can be a key
-            return made
+            refused.__suppress_context__ = True  # its text has the whole header, which can be a key
+            return refused
         if isinstance(error, httpx.RequestError):
             hide_url(error)
             made = self._from_httpx(error)
@@ -251,6 +260,15 @@ class Exchange:
         except APIResponseError:
             pass  # neither JSON nor events: a page of some proxy
 
+    def _hide(self, call: Request) -> None:
+        if call.shown_path is not None:
+            hide_paths_like(call.shown_path)
+
+    def _log(self, call: Request, error: BaseException | None) -> None:
+        """Write one debug line per attempt. Neither bodies nor query: they hold what people said."""
+        outcome = "ok" if error is None else type(error).__name__
+        logger.debug("%s %s %s: %s", self._service.name, call.method, call.shown_path or call.path, outcome)
+
     def _policy(self, call: Request, first: FirstAttempt) -> dict[str, Any]:
         return policy(call, self._max_retries, first.spent)
 
@@ -260,48 +278,56 @@ class Exchange:
 
 
 class Attempt:
-    """Stands around an attempt, or a part of one: what goes wrong inside is raised as one of our errors.
+    """Stands around an attempt: what goes wrong inside is raised as one of our errors, and a debug line tells of it.
 
-    A class, since making a generator into a context manager takes longer, twice in each call.
+    A class, since to make a generator into a context manager takes longer, and each call needs one.
+    """
+
+    __slots__ = ("_call", "_exchange")
+
+    def __init__(self, exchange: Exchange, call: Request) -> None:
+        self._exchange = exchange
+        self._call = call
+
+    def __enter__(self) -> None:
+        self._exchange._hide(self._call)
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        told = error and self._exchange._translated(error)
+        self._exchange._log(self._call, told)
+        if told is not error and told is not None:
+            raise told
+
+
+class StreamPart:
+    """Stands around a part of a stream, as `Attempt`: its opening if `call` is given, else the rest of it.
+
+    What was said is kept on the error that ended it; trouble after the end of the answer is none.
     """
 
     __slots__ = ("_call", "_exchange", "_reading")
 
-    def __init__(self, exchange: Exchange, call: Request | None = None, reading: "Reading[Any] | None" = None) -> None:
-        """Remember what is tried.
-
-        Args:
-            exchange: Who tries.
-            call: To write one debug line about. Neither bodies nor query are in it: they hold what people said.
-            reading: To keep what was said on the error that ended a stream; and trouble after the end of the answer is
-                none.
-        """
+    def __init__(self, exchange: Exchange, reading: "Reading[Any]", call: Request | None = None) -> None:
         self._exchange = exchange
-        self._call = call
         self._reading = reading
+        self._call = call
 
     def __enter__(self) -> None:
-        if self._call is not None and self._call.shown_path is not None:
-            hide_paths_like(self._call.shown_path)
+        if self._call is not None:
+            self._exchange._hide(self._call)
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> bool:
-        told = error and self._told(error)
-        if (call := self._call) is not None:
-            outcome = "ok" if told is None else type(told).__name__
-            service = self._exchange._service.name
-            logger.debug("%s %s %s: %s", service, call.method, call.shown_path or call.path, outcome)
-        if told is not None and told is not error:
+        told = error and self._exchange._translated(error)
+        reader = self._reading.reader
+        if isinstance(told, APIConnectionError) and reader.finished:
+            told = None
+        elif isinstance(told, XingchenError):
+            told.partial_text = told.partial_text or reader.text
+        if self._call is not None:
+            self._exchange._log(self._call, told)
+        if told is not error and told is not None:
             raise told
         return told is None
-
-    def _told(self, error: BaseException) -> BaseException | None:
-        told = self._exchange._translated(error)
-        if self._reading is not None and isinstance(told, XingchenError):
-            reader = self._reading.reader
-            if reader.finished and isinstance(told, APIConnectionError):
-                return None
-            told.partial_text = told.partial_text or reader.text
-        return told
 
 
 def _json(body: Any) -> bytes:

@@ -92,12 +92,35 @@ class SharedClients(Generic[C]):
             return [client for client, _ in self._clients.values()]
 
 
+class _NoCookies(httpx.Cookies):
+    def extract_cookies(self, response: httpx.Response) -> None:
+        """Keep none, without what httpx does to find them in each answer: a tenth of a call."""
+
+
+class _Cookieless:
+    """The part of a shared client that concerns cookies: `client_options` keeps them out, this does not even look."""
+
+    _none = _NoCookies()
+
+    @property
+    def cookies(self) -> httpx.Cookies:
+        return self._none
+
+
+class _Client(_Cookieless, httpx.Client):  # type: ignore[override]  # cannot be set
+    pass
+
+
+class _AsyncClient(_Cookieless, httpx.AsyncClient):  # type: ignore[override]
+    pass
+
+
 def _make_client(key: HttpKey) -> httpx.Client:
-    return httpx.Client(**client_options(key))
+    return _Client(**client_options(key))
 
 
 def _make_async_client(key: HttpKey) -> httpx.AsyncClient:
-    return httpx.AsyncClient(**client_options(key))
+    return _AsyncClient(**client_options(key))
 
 
 sync_clients = SharedClients(_make_client)
