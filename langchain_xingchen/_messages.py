@@ -119,11 +119,11 @@ _chunk: Callable[..., AIMessageChunk] = AIMessageChunk
 
 def to_chunk(delta: ChatDelta, provider: str) -> ChatGenerationChunk:
     """Return a piece of an answer. What is known only at the end is on the last chunk: LangChain concatenates strings
-    and adds up numbers that come twice. So is the provider, which tells how blocks are to be read: text has none.
+    and adds up numbers that come twice.
     """
     if not (delta.last or delta.reasoning or delta.name or delta.tool_calls or delta.pieces or delta.additional):
         # Nearly every delta. The text stands first, since langchain-core takes a longer way for `content=`.
-        return ChatGenerationChunk(message=_chunk(delta.text))
+        return ChatGenerationChunk(message=_chunk(delta.text, response_metadata={"model_provider": provider}))
     # Calls must be there when the chunk is made: only then does it parse them.
     calls = [
         tool_call_chunk(name=c.name, args=json.dumps(c.arguments, ensure_ascii=False), id=c.id, index=at)
