@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import is_dataclass
-from functools import cache
 from typing import Any, Literal, Self
 
 from langchain_core.callbacks import AsyncCallbackManagerForRetrieverRun, CallbackManagerForRetrieverRun
@@ -18,6 +17,7 @@ from xingchen_core import Flow, Message
 from xingchen_core._config import ACCESS_KEY_VARIABLES, plain_timeout
 from xingchen_core.bailian import knowledge
 from xingchen_core.bailian.knowledge import Filter, KnowledgeSettings, Rerank, RetrievedNode, RetrieveRequest, Route
+from xingchen_core.chat import parameters_of
 
 _WHERE = ("index_id", "index_name", "agent_id", "agent_version", "route")
 """What belongs to the retriever. `configurable_fields` changes it for a call."""
@@ -140,8 +140,8 @@ class BailianRetriever(ServiceRetriever):
         check_keywords(wanted, PER_CALL)
         if "history" in wanted:
             wanted = {**wanted, "history": to_history(wanted["history"])}
-        own = {name: getattr(self, name) for name in _own_fields(type(self))}
-        return knowledge.retrieve(RetrieveRequest(**{**own, **wanted, "query": query}), self, self._known)
+        asked = {**parameters_of(self, RetrieveRequest), **wanted, "query": query}
+        return knowledge.retrieve(RetrieveRequest(**asked), self, self._known)
 
     # A copy may be given another service, where the names are others.
 
@@ -154,11 +154,6 @@ class BailianRetriever(ServiceRetriever):
         copied = super().__deepcopy__(memo)
         copied._known = {}
         return copied
-
-
-@cache
-def _own_fields(retriever: type[BailianRetriever]) -> tuple[str, ...]:
-    return tuple(name for name in RetrieveRequest.model_fields if name in retriever.model_fields)
 
 
 def check_keywords(wanted: Mapping[str, Any], known: Set[str]) -> None:
