@@ -5,6 +5,9 @@
 Streams of 100 events, 20 ms apart: with a machine of endless speed they would take 2 s. Wall time and CPU time of the
 reading process. Every row and round has a new process, so that memory is that of these streams: the largest growth over
 the round, divided by the streams.
+
+The last table counts what Python's own allocator holds while all streams stand at their last event: no time in it, and
+nothing of the C library's.
 """
 
 import asyncio
@@ -12,6 +15,7 @@ import gc
 import statistics
 import threading
 import time
+import tracemalloc
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
@@ -20,9 +24,9 @@ from _bench import COUNT, RATIO, Column, Host, Hosts, Server, Table, interleaved
 from _readers import Reader, leave, shown, warm_up, ways
 
 SIZES: dict[str, dict[str, Any]] = {
-    "full": {"streams": (200, 1000), "events": 100, "delay": 0.02, "rounds": 2, "aiohttp": True},
-    "quick": {"streams": (100,), "events": 50, "delay": 0.02, "rounds": 1, "aiohttp": False},
-    "tiny": {"streams": (5,), "events": 5, "delay": 0.01, "rounds": 1, "aiohttp": True},
+    "full": {"streams": (200, 1000), "events": 100, "delay": 0.02, "rounds": 2, "aiohttp": True, "held": 100},
+    "quick": {"streams": (100,), "events": 50, "delay": 0.02, "rounds": 1, "aiohttp": False, "held": 100},
+    "tiny": {"streams": (5,), "events": 5, "delay": 0.01, "rounds": 1, "aiohttp": True, "held": 5},
 }
 AIOHTTP = (("transport", "aiohttp"),)
 MANY = 1000
@@ -163,11 +167,67 @@ def at_once(streams: int, events: int, delay: float, rounds: int, has_aiohttp: b
     return table
 
 
+STANDING = 20
+"""So many streams stand at their last event at once, for what one of them holds."""
+
+
+def hold(reader: Reader, url: str, events: int) -> float:
+    """Return the KiB that a stream holds when it has read all but its last event."""
+    found = ways(reader, url, events)
+    held = 0.0
+
+    async def one(there: asyncio.Barrier, on: asyncio.Barrier) -> None:
+        read = 0
+        async for _ in found.astream():
+            read += 1
+            if read == events - 1:
+                await there.wait()
+                await on.wait()
+
+    async def all_of_them() -> None:
+        nonlocal held
+        there, on = asyncio.Barrier(STANDING + 1), asyncio.Barrier(STANDING + 1)
+        tracemalloc.start(1)
+        tasks = [asyncio.ensure_future(one(there, on)) for _ in range(STANDING)]
+        await there.wait()
+        held = tracemalloc.get_traced_memory()[0] / STANDING / 1024
+        tracemalloc.stop()
+        await on.wait()
+        await asyncio.gather(*tasks)
+
+    loop().run_until_complete(_drain(found))  # what is loaded once is no stream's
+    gc.collect()
+    loop().run_until_complete(all_of_them())
+    leave(reader, url)
+    return held
+
+
+def standing(hosts: Hosts, events: int) -> Table:
+    """Return what one stream holds."""
+    table = Table(
+        "held",
+        f"What one async stream of {events} events holds at its last",
+        "reader",
+        Column("KiB"),
+        Column("KiB over (httpx + framework)", (1.2, 5.0)),
+        goal="Goal: at most 180 KiB. LangChain keeps every chunk of a stream until its end, for its callbacks.",
+    )
+    mine = [Reader("ChatXingchen", "xingchen"), Reader("Xingchen", "xingchen")]
+    floors = list(dict.fromkeys(floor for reader in mine for floor in reader.floors))
+    with Server(events=events) as server:
+        found = {reader: hosts[reader.host].run(hold, reader, server.url, events) for reader in [*floors, *mine]}
+    for reader, held in found.items():
+        beside = held - sum(found[floor] for floor in reader.floors) if reader in mine else None
+        table.add(shown(reader), held, beside)
+    return table
+
+
 def measure(hosts: Hosts, size: Mapping[str, Any]) -> Iterator[Table]:
     """Return the tables."""
     for streams in size["streams"]:
         rounds = 1 if streams >= MANY else size["rounds"]
         yield at_once(streams, size["events"], size["delay"], rounds, size["aiohttp"])
+    yield standing(hosts, size["held"])
 
 
 if __name__ == "__main__":

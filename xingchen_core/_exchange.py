@@ -293,7 +293,7 @@ class Attempt:
         self._exchange._hide(self._call)
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        told = error and self._exchange._translated(error)
+        told = None if error is None else self._exchange._translated(error)
         self._exchange._log(self._call, told)
         if told is not error and told is not None:
             raise told
@@ -317,7 +317,7 @@ class StreamPart:
             self._exchange._hide(self._call)
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> bool:
-        told = error and self._exchange._translated(error)
+        told = None if error is None else self._exchange._translated(error)
         reader = self._reading.reader
         if isinstance(told, APIConnectionError) and reader.finished:
             told = None

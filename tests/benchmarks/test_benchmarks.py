@@ -124,9 +124,11 @@ def test_many_streams(bench: Callable[[str], Any], monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(module, "Host", Here)
     monkeypatch.setattr(bench("_bench"), "EXTRAS", Path("/nowhere"))
     monkeypatch.setitem(sys.modules, "httpx_aiohttp", None)
-    rows = tables(module, streams=(3,), events=2)["concurrency"].rows
+    found = tables(module, streams=(3,), events=2)
+    rows = found["concurrency"].rows
     assert [rows["ChatXingchen"][4:6], rows["Xingchen"][4:6]] == [[0, 3], [0, 3]]
     assert rows["ChatXingchen over aiohttp"] == ["not measured: httpx_aiohttp is not installed"]
+    assert found["held"].rows["ChatXingchen"][0] > found["held"].rows["LangChain alone"][0] > 1
 
 
 def test_imports(bench: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -75,18 +75,58 @@ async def test_a_call_without_body(connect: Connect) -> None:
     assert "content-type" not in request.headers
 
 
-async def test_a_client_of_ours_sends_the_same(connect: Connect) -> None:
-    """Our own client's requests are put together a shorter way than a caller's: what arrives is the same."""
-    call = ask("你好", headers={"X-Route": "ask"}, query={"n": "1 2"})
+def of_kind(kind: str, text: str) -> Call[str]:
+    """A call whose body is of one kind."""
+    call = ask(text, headers={"X-Route": text})
+    changes: dict[str, dict[str, Any]] = {
+        "json": {},
+        "query": {"query": {"n": f"{text} 2"}},
+        "form": {"json": None, "form": {"n": f"{text} 2"}},
+        "form and query": {"json": None, "form": {"n": "1"}, "query": {"n": "2"}},
+        "file": {"json": None, "content": text.encode()},
+        "nothing": {"json": None, "method": "GET"},
+        "unsigned": {"is_signed": False},
+    }
+    return replace(call, **changes[kind])
+
+
+@pytest.mark.parametrize("kind", ["json", "query", "form", "form and query", "file", "nothing", "unsigned"])
+async def test_a_client_of_ours_sends_the_same(connect: Connect, kind: str) -> None:
+    """Our own client's requests are put together a shorter way than a caller's: what arrives is the same, each time."""
     mine = {"X-Toy": "mine", "User-Agent": "me"}
     with RawServer(json_answer('{"answer":"好"}'.encode())) as server:
-        await connect(server.url, default_headers=mine).send(call)
+        calls = [of_kind(kind, text) for text in ("a", "a", "bb", "ccc")]
+        client = connect(server.url, default_headers=mine)
+        for call in calls:
+            await client.send(call)
         async with httpx.AsyncClient() as theirs_async:
             with httpx.Client() as theirs:
                 clients = {"http_client": theirs, "http_async_client": theirs_async}
-                await connect(server.url, default_headers=mine, **clients).send(call)
-    ours, other = server.requests
-    assert sorted(ours.lower().split(b"\r\n")) == sorted(other.lower().split(b"\r\n"))
+                for call in calls:
+                    await connect(server.url, default_headers=mine, **clients).send(call)
+    assert len(server.requests) == 8
+    for ours, other in zip(server.requests[:4], server.requests[4:], strict=True):
+        assert sorted(ours.lower().split(b"\r\n")) == sorted(other.lower().split(b"\r\n"))
+
+
+async def test_each_host_is_named(connect: Connect) -> None:
+    """Headers that were made for one host do not go to another."""
+    with RawServer(json_answer('{"answer":"好"}'.encode())) as server:
+        client, port = connect(server.url), server.url.rpartition(":")[2]
+        for origin in (None, f"http://localhost:{port}", None):
+            await client.send(replace(ask(), origin=origin))
+    named = [line for sent in server.requests for line in sent.split(b"\r\n") if line.startswith(b"Host")]
+    assert named == [f"Host: {host}:{port}".encode() for host in ("127.0.0.1", "localhost", "127.0.0.1")]
+
+
+async def test_headers_of_few_kinds_are_kept(connect: Connect) -> None:
+    """Calls that each have a header of their own do not fill the memory."""
+    with RawServer(json_answer('{"answer":"好"}'.encode())) as server:
+        client = connect(server.url)
+        for at in range(70):
+            await client.send(ask(headers={"X-Route": str(at)}))
+    assert [b"x-route: %d\r\n" % at in sent.lower() for at, sent in enumerate(server.requests)] == [True] * 70
+    assert len(client._known_headers) <= 64
 
 
 async def test_headers_have_one_spelling(connect: Connect) -> None:
