@@ -62,13 +62,16 @@ class Reader:
 
     @property
     def host(self) -> str:
-        return OURS[self.name][0] if self.name in OURS else self.name
+        return OURS[self.name][0] if self.name in OURS else self.name.removesuffix(" over httpx")
 
     @property
     def floors(self) -> tuple["Reader", "Reader"]:
         """What one of ours is compared with the sum of."""
-        framework, service, _ = OURS[self.name]
-        return Reader("httpx", service), Reader(framework)
+        return Reader("httpx", self.service), Reader(self.host)
+
+
+BOTH = Reader("langchain over httpx", "xingchen")
+"""The two floors in one process and nothing else: what their sum becomes where both share the processor's caches."""
 
 
 def shown(reader: Reader) -> str:
@@ -77,6 +80,7 @@ def shown(reader: Reader) -> str:
         "langchain": "LangChain alone",
         "llama_index": "LlamaIndex alone",
         "httpx": f"httpx alone ({reader.service})",
+        BOTH.name: "both floors in one process",
     }
     arguments = ", ".join(f"{name}={value!r}" for name, value in reader.options)
     return alone.get(reader.name) or (f"{reader.name}({arguments})" if arguments else reader.name)
@@ -95,6 +99,8 @@ def ways(reader: Reader, url: str, events: int) -> Ways:
     if (reader, url) not in _open:
         if reader.name == "httpx":
             made = _httpx(url, reader.service, **dict(reader.options))
+        elif reader == BOTH:
+            made = _both_floors(url, reader.service)
         elif reader.name == "langchain":
             made = _langchain_floor(events)
         elif reader.name == "llama_index":
@@ -299,6 +305,45 @@ def _langchain_floor(events: int) -> Ways:
                 yield ChatGenerationChunk(message=AIMessageChunk(content=TEXT))
 
     return _langchain(Floor())
+
+
+def _both_floors(url: str, service: str) -> Ways:
+    from langchain_core.language_models import BaseChatModel
+    from langchain_core.messages import AIMessage, AIMessageChunk
+    from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
+
+    http = _httpx(url, service)
+
+    def result(body: Any) -> ChatResult:
+        text = body["data"]["choices"][0]["messages"][0]["content"]
+        return ChatResult(generations=[ChatGeneration(message=AIMessage(content=text))])
+
+    class Both(BaseChatModel):
+        """What somebody writes who checks nothing."""
+
+        @property
+        def _llm_type(self) -> str:
+            return "both"
+
+        def _generate(self, *args: Any, **kwargs: Any) -> ChatResult:
+            assert http.invoke is not None
+            return result(http.invoke())
+
+        async def _agenerate(self, *args: Any, **kwargs: Any) -> ChatResult:
+            assert http.ainvoke is not None
+            return result(await http.ainvoke())
+
+        def _stream(self, *args: Any, **kwargs: Any) -> Iterator[ChatGenerationChunk]:
+            for body in http.stream():
+                yield ChatGenerationChunk(message=AIMessageChunk(content=http.text(body)))
+
+        async def _astream(self, *args: Any, **kwargs: Any) -> AsyncIterator[ChatGenerationChunk]:
+            async for body in http.astream():
+                yield ChatGenerationChunk(message=AIMessageChunk(content=http.text(body)))
+
+    found = _langchain(Both())
+    found.close, found.aclose = http.close, http.aclose
+    return found
 
 
 def _llama_index_floor(events: int) -> Ways:

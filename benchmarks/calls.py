@@ -18,7 +18,7 @@ from functools import partial
 from typing import Any
 
 from _bench import COUNT, RATIO, Column, Hosts, Server, Table, interleaved, loop, ratio, run
-from _readers import FRAMEWORKS, OURS, Reader, leave, model, model_class, ours, shown, warm_up, ways
+from _readers import BOTH, FRAMEWORKS, OURS, Reader, leave, model, model_class, ours, shown, warm_up, ways
 
 SIZES: dict[str, dict[str, Any]] = {
     "full": {"calls": 100, "streams": 20, "models": 20, "rounds": 5},
@@ -68,7 +68,7 @@ def calls_over_floors(hosts: Hosts, calls: int, rounds: int) -> Table:
         Column("new connections", COUNT),
         goal="Goal: at most 1.10 one by one, 1.05 with 8 tasks; no new connection one by one.",
     )
-    mine = ours(*CALLED)
+    mine = [*ours(*CALLED), BOTH]
     floors = list(dict.fromkeys(floor for reader in mine for floor in reader.floors))
     found: dict[str, dict[Reader, list[float]]] = {}
     opened: dict[Reader, int] = {}

@@ -15,7 +15,7 @@ from functools import partial
 from typing import Any
 
 from _bench import RATIO, Column, Hosts, Server, Table, interleaved, loop, ratio, run
-from _readers import FRAMEWORKS, Reader, leave, ours, shown, warm_up, ways
+from _readers import BOTH, FRAMEWORKS, Reader, leave, ours, shown, warm_up, ways
 from _service import TEXT
 
 SIZES: dict[str, dict[str, Any]] = {
@@ -80,6 +80,7 @@ def spent_by(
 def over_floors(hosts: Hosts, events: int, rounds: int) -> Table:
     """Return the table of one length."""
     mine = [reader for reader in ours() if reader.service != "beebot" or events < LONG]  # each event repeats the text
+    mine.append(BOTH)
     floors = list(dict.fromkeys(floor for reader in mine for floor in reader.floors))
     found = spent_by(hosts, [*floors, *mine], events, rounds)
     table = Table(
