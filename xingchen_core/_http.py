@@ -12,14 +12,18 @@ from collections.abc import AsyncGenerator, Callable
 from functools import lru_cache
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any, Generic, NamedTuple, TypeVar
+from urllib.request import getproxies
 from weakref import WeakKeyDictionary, WeakSet
 
 import httpx
 
+from xingchen_core._transports import AsyncPooledTransport, PooledTransport
+
 C = TypeVar("C", bound=httpx.Client | httpx.AsyncClient)
 
 LIMITS = httpx.Limits(max_connections=None, max_keepalive_connections=100)
-"""No cap on connections: with one, calls beyond it would silently wait in a queue nobody asked for."""
+"""No cap on connections: with one, calls beyond it would silently wait in a queue nobody asked for. How many idle ones
+are kept is a matter of `_transports`, too."""
 
 
 class HttpKey(NamedTuple):
@@ -30,9 +34,9 @@ class HttpKey(NamedTuple):
     timeout: tuple[float | None, ...]
 
 
-@lru_cache(maxsize=1)
-def _tls_context() -> Any:
-    return httpx.create_ssl_context()
+@lru_cache(maxsize=2)
+def _tls_context(*, is_checked: bool) -> Any:
+    return httpx.create_ssl_context(verify=is_checked)
 
 
 def client_options(key: HttpKey) -> dict[str, Any]:
@@ -41,7 +45,7 @@ def client_options(key: HttpKey) -> dict[str, Any]:
     # A plain-http origin (the emulator, a sidecar) never needs the certificates, which take the longest to load.
     secure = key.origin.startswith("https://") or key.proxy is not None or bool(os.environ.keys() & _PROXY_VARIABLES)
     return {
-        "verify": _tls_context() if secure else False,
+        "verify": _tls_context(is_checked=secure),
         "proxy": key.proxy,
         "timeout": httpx.Timeout(connect=connect, read=read, write=write, pool=pool),
         "limits": LIMITS,
@@ -116,11 +120,24 @@ class _AsyncClient(_Cookieless, httpx.AsyncClient):  # type: ignore[override]
 
 
 def _make_client(key: HttpKey) -> httpx.Client:
-    return _Client(**client_options(key))
+    options = client_options(key)
+    if _has_proxy(key):  # which a client with a transport of its own would not see
+        return _Client(**options)
+    verify, limits = options["verify"], options["limits"]
+    return _Client(**options, transport=PooledTransport(lambda: httpx.HTTPTransport(verify=verify, limits=limits)))
 
 
 def _make_async_client(key: HttpKey) -> httpx.AsyncClient:
-    return _AsyncClient(**client_options(key))
+    options = client_options(key)
+    if _has_proxy(key):
+        return _AsyncClient(**options)
+    verify, limits = options["verify"], options["limits"]
+    pooled = AsyncPooledTransport(lambda: httpx.AsyncHTTPTransport(verify=verify, limits=limits))
+    return _AsyncClient(**options, transport=pooled)
+
+
+def _has_proxy(key: HttpKey) -> bool:
+    return key.proxy is not None or bool(getproxies().keys() - {"no"})  # as httpx finds them
 
 
 sync_clients = SharedClients(_make_client)

@@ -67,7 +67,7 @@ def test_another_origin_is_another_client() -> None:
     """A call to a second host of the service checks that host's certificate, though the first is a local server."""
     made = Client(settings(base_url="http://127.0.0.1:9"))
     local, public = held(made), held(made, origin="https://stream.invalid")
-    modes = [client._transport._pool._ssl_context.verify_mode for client in (local, public)]
+    modes = [client._transport._pools.take()._pool._ssl_context.verify_mode for client in (local, public)]
     assert modes == [ssl.CERT_NONE, ssl.CERT_REQUIRED]
     made.close()
     assert local.is_closed
@@ -390,16 +390,18 @@ def test_import_without_fork() -> None:
 
 def test_certificates_are_loaded_once_and_not_for_plain_http(monkeypatch: pytest.MonkeyPatch) -> None:
     """Loading them costs tens of milliseconds: once for all clients, never for a local server."""
-    made: list[int] = []
+    made: list[bool] = []
     real = httpx.create_ssl_context
-    monkeypatch.setattr("httpx.create_ssl_context", lambda *a, **k: made.append(1) or real(*a, **k))
+    monkeypatch.setattr("httpx.create_ssl_context", lambda *, verify: made.append(verify) or real(verify=verify))
     _http._tls_context.cache_clear()
     options = [_http.client_options(_http.HttpKey(o, None, (1.0,) * 4)) for o in ("http://127.0.0.1:1",) * 2]
-    assert [o["verify"] for o in options] == [False, False]
-    assert made == []
+    assert options[0]["verify"] is options[1]["verify"]
+    assert options[0]["verify"].cert_store_stats()["x509"] == 0
+    assert made == [False]
     options = [_http.client_options(_http.HttpKey(f"https://{o}.invalid", None, (1.0,) * 4)) for o in "ab"]
     assert options[0]["verify"] is options[1]["verify"]
-    assert made == [1]
+    assert options[0]["verify"].verify_mode is ssl.CERT_REQUIRED
+    assert made == [False, True]
 
 
 def test_redirects_are_not_followed() -> None:
