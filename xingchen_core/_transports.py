@@ -29,13 +29,13 @@ class Pools(Generic[T]):
 
     def __init__(self, make: Callable[[], T]) -> None:
         self._make: Callable[[], T] = make
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # the garbage collector may close a forgotten stream within `take`
         self._busy: dict[T, int] = {}  # in the order in which they were made
 
     def take(self) -> T:
         """Return the first pool that has room, a new one if none has, and count a request in it."""
         with self._lock:
-            free = next((pool for pool, busy in self._busy.items() if busy < CONNECTIONS), None)
+            free = next((pool for pool, busy in list(self._busy.items()) if busy < CONNECTIONS), None)
             pool = self._make() if free is None else free
             self._busy[pool] = self._busy.get(pool, 0) + 1
             return pool

@@ -50,6 +50,23 @@ def test_what_ends_after_all_were_closed() -> None:
     assert pools._busy == {new: 1}
 
 
+def test_a_request_may_end_while_another_begins(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the same thread: the garbage collector closes a forgotten stream whenever it likes."""
+    monkeypatch.setattr(_transports, "CONNECTIONS", 1)
+    monkeypatch.setattr(_transports, "POOLS", 0)
+    under_way: list[Any] = []
+
+    def make() -> Any:
+        for pool in under_way:
+            pools.give_back(pool)
+        return object()
+
+    pools: Pools[Any] = Pools(make)
+    under_way.append(pools.take())
+    second = pools.take()
+    assert pools._busy == {second: 1}
+
+
 def key_of(url: str) -> _http.HttpKey:
     """What shared clients of a server have in common."""
     return _http.HttpKey(url, None, (5.0, 5.0, 5.0, 5.0))
