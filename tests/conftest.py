@@ -13,6 +13,7 @@ from vcr.cassette import Cassette
 from cassette_format import ACCOUNT, cassette_path, origin, recorder
 from isolation import block_network, callers_settings
 from xingchen_core._http import sync_clients
+from xingchen_core.characters.received import RECEIVED
 
 ROOT = Path(__file__).parent.parent
 RECORDING = bool(os.environ.get("RECORD_CASSETTES"))
@@ -92,3 +93,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         others = [item for item in items if "cassette" not in getattr(item, "fixturenames", ())]
         config.hook.pytest_deselected(items=others)
         items[:] = [item for item in items if item not in others]
+
+
+@pytest.fixture(autouse=True)
+def nothing_received() -> Iterator[None]:
+    """Emulators give the same ids in every run, and the system gives their ports again: no test knows another's answers."""
+    yield
+    RECEIVED._answers.clear()
