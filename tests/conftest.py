@@ -97,6 +97,6 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.fixture(autouse=True)
 def nothing_received() -> Iterator[None]:
-    """Emulators give the same ids in every run, and the system gives their ports again: no test knows another's answers."""
+    """No test knows another's answers: emulators give the same ids in every run, and ports are given again."""
     yield
     RECEIVED._answers.clear()
